@@ -1,0 +1,36 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+let package = Package(
+    name: "vos-fastpath",
+    products: [
+        .executable(name: "vos-fastpath", targets: ["vos-fastpath"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    ],
+    targets: [
+        // C: the one truth shared with the program, the program itself, and the libraries.
+        .target(name: "CFastpathABI"),
+        .target(name: "CFastpathProgram"),
+        .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
+        .systemLibrary(name: "CLibPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+
+        .target(name: "FastpathCore", dependencies: ["CFastpathABI"]),
+        .target(name: "FastpathKernel", dependencies: ["FastpathCore", "CFastpathProgram", "CLibBPF"]),
+        .target(name: "FastpathStore", dependencies: ["FastpathCore", "CSQLite"]),
+        .target(name: "FastpathControl", dependencies: ["FastpathCore", "FastpathKernel", "FastpathStore"]),
+        .target(name: "FastpathLab", dependencies: ["FastpathCore", "FastpathKernel", "CFastpathProgram", "CLibBPF"]),
+        .target(
+            name: "FastpathCommands",
+            dependencies: [
+                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathLab", "CLibPcap",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
+
+        .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
+    ]
+)

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 OR BSD-3-Clause */
+/*
+ * The one truth that kernel and user space share: map names and sizes, the
+ * reasons a packet can end with, and the layout of everything that crosses.
+ * Included by bpf/ (with build/vmlinux.h before it) and imported by Swift, so
+ * it uses nothing but the preprocessor, fixed-width types and enums.
+ */
+#ifndef FASTPATH_ABI_H
+#define FASTPATH_ABI_H
+
+#ifndef __bpf__
+#include <stdint.h>
+#endif
+
+/* SIP over UDP, RFC 3261 section 18.1.1; host byte order. */
+#define FASTPATH_SIP_PORT 5060
+
+/* Rules read no further into a payload than this many bytes. */
+#define FASTPATH_WINDOW_LENGTH 64
+
+/* A payload shorter than this many bytes need not show "SIP/2.0". */
+#define FASTPATH_SHORT_PAYLOAD 20
+
+#define FASTPATH_PROGRAM_NAME "sip_xdp_prog"
+#define FASTPATH_PROGRAM_SECTION "xdp"
+
+/*
+ * The public maps: X(NAME, name, key bytes, value bytes, default entries).
+ * Operators use bpftool on them, so a name, a type and a size never change.
+ *   xsks_map      u32 rx queue -> AF_XDP socket        a consumer writes, the program reads
+ *   allowed_ips   IPv4 address, network byte order -> u8 1    user space writes, the program reads
+ *   blocked_ips   IPv4 address, network byte order -> u8 1    user space writes, the program reads
+ *   xdp_counters  u32 counter key -> u64 packets, per CPU      the program writes, user space reads
+ */
+#define FASTPATH_MAPS(X)                      \
+	X(XSKS, xsks_map, 4, 4, 64)           \
+	X(ALLOWED, allowed_ips, 4, 1, 256)    \
+	X(BLOCKED, blocked_ips, 4, 1, 1024)   \
+	X(COUNTERS, xdp_counters, 4, 8, 5)
+
+enum fastpath_map {
+#define X(NAME, name, key, value, entries) FASTPATH_MAP_##NAME,
+	FASTPATH_MAPS(X)
+#undef X
+	FASTPATH_MAP_COUNT,
+};
+
+enum fastpath_map_entries {
+#define X(NAME, name, key, value, entries) FASTPATH_##NAME##_ENTRIES = (entries),
+	FASTPATH_MAPS(X)
+#undef X
+};
+
+/*
+ * Why a packet got its verdict: X(NAME, name, id, VERDICT, label, sentence).
+ * The id of a counted reason is its key in xdp_counters, a public number; the
+ * order of the rows is the order in which people are shown them.
+ *   name      in JSON, in metrics and on the command line
+ *   label     in tables and in read_xdp_stats.sh
+ *   sentence  the rule, for a person who asks why
+ */
+#define FASTPATH_REASONS(X)                                                                          \
+	X(IGNORED, ignored, 255, PASS, "Not SIP on UDP 5060",                                        \
+	  "Not a whole IPv4 UDP header with destination port 5060: left to the kernel, not counted.") \
+	X(OPTIONS_DROPPED, options_dropped, 0, DROP, "OPTIONS dropped (stealth)",                    \
+	  "OPTIONS from a source that is not in allowed_ips: dropped, so that a scanner sees nothing.") \
+	X(BLOCKED, blocked, 3, DROP, "Blocked (DoS list)",                                           \
+	  "The source is in blocked_ips: everything it sends to UDP 5060 is dropped.")               \
+	X(MALFORMED, malformed, 4, DROP, "Malformed (dropped)",                                      \
+	  "No \"SIP/2.0\" in the first 64 bytes of a payload of 20 bytes or more, or a REGISTER too short to have one: dropped.") \
+	X(REDIRECTED, redirected, 1, REDIRECT, "Redirected (AF_XDP)",                                \
+	  "Good SIP, and xsks_map holds a socket for the receive queue: redirected to AF_XDP.")      \
+	X(PASSED, passed, 2, PASS, "Passed to stack",                                                \
+	  "Good SIP, and no AF_XDP socket for the receive queue: passed to the kernel's stack.")
+
+enum fastpath_reason {
+#define X(NAME, name, id, VERDICT, label, sentence) FASTPATH_REASON_##NAME = (id),
+	FASTPATH_REASONS(X)
+#undef X
+};
+
+/* Numbered like enum xdp_action, whose values are kernel ABI. */
+enum fastpath_verdict {
+	FASTPATH_VERDICT_DROP = 1,
+	FASTPATH_VERDICT_PASS = 2,
+	FASTPATH_VERDICT_REDIRECT = 4,
+};
+
+#ifndef __bpf__
+
+/* One row of FASTPATH_MAPS. Sizes in bytes. */
+struct fastpath_map_info {
+	const char *name;
+	uint32_t key_size;
+	uint32_t value_size;
+	uint32_t default_entries;
+};
+
+/* One row of FASTPATH_REASONS. */
+struct fastpath_reason_info {
+	const char *name;
+	const char *label;
+	const char *sentence;
+	uint32_t id;
+	enum fastpath_verdict verdict;
+};
+
+/* The row of a map; `map` must be one of enum fastpath_map but its COUNT. */
+const struct fastpath_map_info *fastpath_map_row(enum fastpath_map map);
+
+/* The rows of FASTPATH_REASONS in order of display; NULL from `index` = their number on. */
+const struct fastpath_reason_info *fastpath_reason_row(uint32_t index);
+
+#endif /* __bpf__ */
+#endif /* FASTPATH_ABI_H */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* BPF objects, as the build made them, inside the command. */
+#ifndef FASTPATH_PROGRAM_H
+#define FASTPATH_PROGRAM_H
+
+#include <stddef.h>
+
+/* An ELF object for libbpf. */
+struct fastpath_object {
+	const unsigned char *bytes;
+	size_t length;
+};
+
+/* build/sip_logic.bpf.o: the edge. */
+struct fastpath_object fastpath_sip_logic(void);
+
+#endif
