@@ -27,11 +27,12 @@ let package = Package(
         .target(
             name: "FastpathCommands",
             dependencies: [
-                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathLab", "CLibPcap",
+                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathLab", "CFastpathABI", "CLibPcap",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
 
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
+        .testTarget(name: "FastpathCommandsTests", dependencies: ["FastpathCommands", "FastpathCore"]),
     ]
 )

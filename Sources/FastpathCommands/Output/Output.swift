@@ -42,12 +42,12 @@ final class Output {
     private static func writeAll(_ text: String, to descriptor: Int32) -> Int32 {
         var text = text
         return text.withUTF8 { bytes in
-            var rest = bytes[...]
-            while !rest.isEmpty {
-                let written = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+            var done = 0
+            while done < bytes.count {
+                let written = write(descriptor, UnsafeBufferPointer(rebasing: bytes[done...]).baseAddress, bytes.count - done)
                 if written < 0 && errno == EINTR { continue }
                 if written < 0 { return errno }
-                rest = rest.dropFirst(written)
+                done += written
             }
             return 0
         }
