@@ -4,7 +4,7 @@ import FastpathCore
 import Glibc
 
 /// How a command ended. The raw value is the exit code.
-public enum ExitStatus: Int32, Sendable {
+public enum Outcome: Int32, Sendable {
     case done = 0
     case failed = 1
     /// EX_USAGE of sysexits.h: the command line, or a value in it, is wrong.
@@ -22,7 +22,7 @@ protocol EdgeCommand: ParsableCommand {
     var common: CommonOptions { get }
 
     /// Returns `.failed` when it did its work and the answer is bad, with everything said; throws when it could not.
-    func run(_ context: Context) throws(Failure) -> ExitStatus
+    func run(_ context: Context) throws(Failure) -> Outcome
 }
 
 /// Options of every command.
@@ -48,7 +48,7 @@ struct CommandRunner {
     var environment: (String) -> String? = environmentVariable
 
     /// `arguments` are those behind the command's name.
-    func run(_ arguments: [String]) -> ExitStatus {
+    func run(_ arguments: [String]) -> Outcome {
         let status = runUnfinished(arguments)
         output.flush()
         guard output.writeError == 0 else {
@@ -61,7 +61,7 @@ struct CommandRunner {
         return status
     }
 
-    private func runUnfinished(_ arguments: [String]) -> ExitStatus {
+    private func runUnfinished(_ arguments: [String]) -> Outcome {
         do {
             let command = try VosFastpath.parseAsRoot(arguments)
             guard let command = command as? any EdgeCommand else {
@@ -85,7 +85,7 @@ struct CommandRunner {
         }
     }
 
-    private func fail(_ failure: Failure) -> ExitStatus {
+    private func fail(_ failure: Failure) -> Outcome {
         output.failure(failure)
         return failure.kind == .usage ? .usage : .failed
     }
@@ -117,7 +117,7 @@ struct CommandRunner {
 }
 
 /// The whole process: what `main` calls. `arguments` are those behind the command's name.
-public func runVosFastpath(_ arguments: [String]) -> ExitStatus {
+public func runVosFastpath(_ arguments: [String]) -> Outcome {
     // A closed pipe ends the process as it ends every tool, also when the parent ignores SIGPIPE. Commands that
     // must tidy up first hold the signal back (StopSignals).
     signal(SIGPIPE, SIG_DFL)

@@ -14,7 +14,7 @@ struct Explanation {
     static let shortestFrame = 14
 
     /// `.failed` where a packet could not be run; the others are answered all the same.
-    func run(_ capture: CaptureFile, judge: Judge) throws(Failure) -> ExitStatus {
+    func run(_ capture: CaptureFile, judge: Judge) throws(Failure) -> Outcome {
         var tally: [Reason: Int] = [:]
         var packets = 0
         var truncated = 0
@@ -55,7 +55,7 @@ struct Explanation {
         }
         let line = summary.firstLine.map { "  " + $0 } ?? ""
         output.line(Styled("#\(packet.number)", .bold), Styled("  \(summary.text)"), Styled(line, .cyan))
-        output.line("   ", Styled(verdict.name, verdict.style), Styled(" \(reason.name): \(reason.sentence)"))
+        output.line("    ", Styled(verdict.name, verdict.style), Styled(" \(reason.name): \(reason.sentence)"))
         if packet.isTruncated {
             output.line(
                 Styled("    truncated:", .yellow),

@@ -49,7 +49,7 @@ struct Explain: EdgeCommand {
         if let limit, limit < 1 { throw ValidationError("--limit must be 1 or more") }
     }
 
-    func run(_ context: Context) throws(Failure) -> ExitStatus {
+    func run(_ context: Context) throws(Failure) -> Outcome {
         let blocked = try prefixes(block)
         let allowed = try prefixes(allow)
         let capture = try CaptureFile(path: file)

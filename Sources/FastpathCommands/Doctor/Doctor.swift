@@ -19,7 +19,7 @@ struct Doctor: EdgeCommand {
     @Argument(help: "An interface to check as well.", completion: .interfaces)
     var interface: String?
 
-    func run(_ context: Context) throws(Failure) -> ExitStatus {
+    func run(_ context: Context) throws(Failure) -> Outcome {
         var findings = hostFindings(.gather())
         if let interface { findings += interfaceFindings(try .gather(interface)) }
         if context.output.isJSON {

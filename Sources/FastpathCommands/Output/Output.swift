@@ -115,18 +115,23 @@ final class Output {
     func failure(_ failure: Failure) {
         flush()
         var text = render("error:", .alarm) + " cannot " + failure.tried + "\n"
-        for (key, value) in [("on", failure.subject), ("why", failure.reason), ("next", failure.next)]
-        where !value.isEmpty {
-            for (index, part) in value.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (key, value) in [("on", failure.subject), ("why", failure.reason), ("next", failure.next)] {
+            for (index, part) in lines(value).enumerated() {
                 let head = index == 0 ? key : ""
-                let fill = String(repeating: " ", count: 6 - head.count)
-                text += "  " + render(head, .bold) + fill + part + "\n"
+                text += "  " + render(head, .bold) + String(repeating: " ", count: 6 - head.count) + part + "\n"
             }
         }
-        for part in failure.details?.split(separator: "\n", omittingEmptySubsequences: false) ?? [] {
+        for part in lines(failure.details ?? "") {
             text += "    " + render("|", .faint) + (part.isEmpty ? "" : " ") + part + "\n"
         }
         writeError(text)
+    }
+
+    /// The lines of a text, without a last empty one.
+    private func lines(_ text: String) -> [Substring] {
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        while lines.last?.isEmpty ?? false { lines.removeLast() }
+        return lines
     }
 
     private func render(_ text: String, _ style: Style) -> String {
