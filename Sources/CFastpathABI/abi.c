@@ -10,8 +10,7 @@ static const struct fastpath_map_info maps[] = {
 };
 
 static const struct fastpath_reason_info reasons[] = {
-#define X(NAME, name, id, VERDICT, label, sentence) \
-	{#name, label, sentence, id, FASTPATH_VERDICT_##VERDICT},
+#define X(NAME, name, id, VERDICT, label, sentence) {#name, label, sentence, id, FASTPATH_VERDICT_##VERDICT},
 	FASTPATH_REASONS(X)
 #undef X
 };
@@ -27,8 +26,8 @@ const struct fastpath_reason_info *fastpath_reason_row(uint32_t index)
 }
 
 /* Every counted reason has a slot of its own in xdp_counters; the uncounted one has none. */
-#define X(NAME, name, id, VERDICT, label, sentence)                                        \
-	_Static_assert((id) < FASTPATH_COUNTERS_ENTRIES || (id) == FASTPATH_REASON_IGNORED, \
+#define X(NAME, name, id, VERDICT, label, sentence)                                                          \
+	_Static_assert((id) < FASTPATH_COUNTERS_ENTRIES || (id) == FASTPATH_REASON_IGNORED,                  \
 		       "reason " #name " has no counter");
 FASTPATH_REASONS(X)
 #undef X
