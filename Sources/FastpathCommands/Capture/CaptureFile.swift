@@ -61,6 +61,7 @@ struct CapturedPacket {
 /// A capture file, pcap or pcapng, read packet by packet.
 final class CaptureFile {
     let path: String
+    private let libpcap: LibPcap
     private let handle: OpaquePointer
     private let linkLayer: LinkLayer
     private var count = 0
@@ -69,19 +70,18 @@ final class CaptureFile {
     /// something else than Ethernet or Linux cooked headers.
     init(path: String) throws(Failure) {
         self.path = path == "-" ? "standard input" : path
+        libpcap = try LibPcap.load()
         var message = [CChar](repeating: 0, count: Int(PCAP_ERRBUF_SIZE))
-        guard
-            let handle = pcap_open_offline_with_tstamp_precision(path, UInt32(PCAP_TSTAMP_PRECISION_NANO), &message)
-        else {
+        guard let handle = libpcap.open(path, UInt32(PCAP_TSTAMP_PRECISION_NANO), &message) else {
             throw Failure(
                 tried: "open the capture", on: self.path, because: Self.text(message, without: path),
                 next: "Give a pcap or pcapng file, as 'tcpdump -w FILE' writes.")
         }
-        let dataLink = pcap_datalink(handle)
+        let dataLink = libpcap.dataLink(handle)
         guard let linkLayer = LinkLayer(dataLink: dataLink) else {
-            let name = pcap_datalink_val_to_name(dataLink).map { String(cString: $0) } ?? "\(dataLink)"
-            let words = pcap_datalink_val_to_description(dataLink).map { " (\(String(cString: $0)))" } ?? ""
-            pcap_close(handle)
+            let name = libpcap.dataLinkName(dataLink).map { String(cString: $0) } ?? "\(dataLink)"
+            let words = libpcap.dataLinkDescription(dataLink).map { " (\(String(cString: $0)))" } ?? ""
+            libpcap.close(handle)
             throw Failure(
                 tried: "read the capture", on: self.path,
                 because: "its packets begin with a header of type \(name)\(words), which is not supported",
@@ -91,16 +91,16 @@ final class CaptureFile {
         self.linkLayer = linkLayer
     }
 
-    deinit { pcap_close(handle) }
+    deinit { libpcap.close(handle) }
 
     /// The next packet, or nil at the end.
     func next() throws(Failure) -> CapturedPacket? {
         var header: UnsafeMutablePointer<pcap_pkthdr>?
         var data: UnsafePointer<UInt8>?
-        let result = pcap_next_ex(handle, &header, &data)
+        let result = libpcap.next(handle, &header, &data)
         if result == PCAP_ERROR_BREAK { return nil }
         guard result == 1, let header = header?.pointee, let data else {
-            let reason = pcap_geterr(handle).map { String(cString: $0) } ?? "error \(result)"
+            let reason = libpcap.lastError(handle).map { String(cString: $0) } ?? "error \(result)"
             throw Failure(
                 tried: "read the capture", on: path,
                 because: "after \(Format.plural(count, "packet")): \(reason)",

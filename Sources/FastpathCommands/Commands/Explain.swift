@@ -5,6 +5,7 @@ import FastpathKernel
 
 struct Explain: EdgeCommand {
     static let configuration = CommandConfiguration(
+        commandName: "explain",
         abstract: "Say what becomes of each packet of a capture, and why.",
         discussion: """
             Runs each packet through the real program, in an instance of its own: nothing live moves, no packet is \

@@ -5,6 +5,7 @@ import Glibc
 
 struct Doctor: EdgeCommand {
     static let configuration = CommandConfiguration(
+        commandName: "doctor",
         abstract: "Check whether this host, and an interface, can run the edge.",
         discussion: """
             Each line is ok, warn or fail, with what to do. Changes nothing. Works without root as far as it can.
