@@ -33,5 +33,10 @@ let package = Package(
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
 
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
+
+        // The packet path and whole hosts: as root.
+        .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),
+        .testTarget(
+            name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "Support"], exclude: ["Fixtures"]),
     ]
 )
