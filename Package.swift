@@ -38,5 +38,6 @@ let package = Package(
         .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),
         .testTarget(
             name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "Support"], exclude: ["Fixtures"]),
-    ]
+    ],
+    cLanguageStandard: .gnu2x
 )
