@@ -15,11 +15,12 @@ let package = Package(
         .target(name: "CFastpathABI"),
         .target(name: "CFastpathProgram"),
         .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
+        .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CLibPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
         .target(name: "FastpathCore", dependencies: ["CFastpathABI"]),
-        .target(name: "FastpathKernel", dependencies: ["FastpathCore", "CFastpathProgram", "CLibBPF"]),
+        .target(name: "FastpathKernel", dependencies: ["FastpathCore", "CFastpathProgram", "CLibBPF", "CLinux"]),
         .target(name: "FastpathStore", dependencies: ["FastpathCore", "CSQLite"]),
         .target(name: "FastpathControl", dependencies: ["FastpathCore", "FastpathKernel", "FastpathStore"]),
         .target(name: "FastpathLab", dependencies: ["FastpathCore", "FastpathKernel", "CFastpathProgram", "CLibBPF"]),
@@ -34,5 +35,10 @@ let package = Package(
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
         .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
         .testTarget(name: "FastpathControlTests", dependencies: ["FastpathCore", "FastpathControl", "FastpathStore"]),
+
+        // The packet path and whole hosts: as root.
+        .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),
+        .testTarget(
+            name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "Support"], exclude: ["Fixtures"]),
     ]
 )

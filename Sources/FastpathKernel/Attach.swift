@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+import CLibBPF
+import FastpathCore
+import Glibc
+
+extension KernelEdges {
+    /// Loads the program with `policy` as its lists and puts it on the interface: in place of ours that is
+    /// there, in one atomic step that keeps counters and sockets, or as the first. Tries `modes` in turn.
+    /// `object` is a path, or nil for the built-in one. With `force`, a foreign program is replaced, and a
+    /// change of mode is made by detaching first. Pins what it attached.
+    public func attach(
+        _ interface: InterfaceID, object path: String?, policy: [PolicyKind: AddressMap], modes: [XDPMode], force: Bool
+    ) throws(Failure) -> (EdgeState, notes: [String]) {
+        let namespace = try namespace(of: interface)
+        return try namespace.perform { () throws(Failure) in
+            let link = try link(interface)
+            let old = try link.program.map { (found) throws(Failure) in
+                (mode: found.mode, program: try Program.withID(found.id))
+            }
+            let program = try load(path, policy, keeping: old?.program, interface)
+            let notes = try put(program, on: link, over: old, modes: modes, force: force)
+            do throws(Failure) {
+                try pin(program, interface)
+            } catch {
+                try takeBack(program, from: link.index, restoring: old)
+                throw error
+            }
+            return (try state(of: self.link(interface), interface, in: namespace, isPinned: true), notes)
+        }
+    }
+
+    /// Takes our program off, if it is on, and removes the interface's pins. A foreign program stays.
+    public func detach(_ edge: EdgeState) throws(Failure) {
+        if let attachment = edge.attachment, attachment.isEdge {
+            let program = try Program.withID(attachment.programID)
+            try namespace(of: edge.interface).perform { () throws(Failure) in
+                try XDP.detach(program, from: edge.interface.index, mode: attachment.mode)
+            }
+        }
+        try pins.remove(edge.interface)
+    }
+
+    private func link(_ interface: InterfaceID) throws(Failure) -> Link {
+        guard let link = try LinkTable.read().first(where: { $0.index == interface.index }) else {
+            throw Failure(
+                .noInterface, tried: "find the interface", on: "ifindex \(interface.index)", because: "it is gone",
+                next: "`ip -br link` lists those that are there.")
+        }
+        return link
+    }
+
+    /// The program with the lists given, and with the counters and sockets that the interface has already.
+    private func load(
+        _ path: String?, _ policy: [PolicyKind: AddressMap], keeping old: Program?, _ interface: InterfaceID
+    ) throws(Failure) -> Program {
+        var options = LoadedObject.Options()
+        for (kind, list) in policy { options.maps[kind.map.name] = list.map }
+        let isReplacement = try old?.isEdge() ?? false
+        for map in [PublicMap.counters, .xsks] {
+            let pinned = try BPFMap.pinned(at: pins.mapPath(map, interface))
+            options.maps[map.name] = isReplacement ? try old?.map(map) ?? pinned : pinned
+        }
+        let object = try LoadedObject.edge(path: path, options: options)
+        let program = try object.program(edgeProgramName)
+        guard try program.isEdge() else {
+            throw Failure(
+                .unsupported, tried: "use the object", on: object.name,
+                because: "its program \(edgeProgramName) does not use the four public maps",
+                next: "Give the object that this project builds.")
+        }
+        return program
+    }
+
+    /// Attaches, in the first mode that the kernel takes. Returns why earlier ones were refused.
+    private func put(
+        _ program: Program, on link: Link, over old: (mode: XDPMode, program: Program)?, modes: [XDPMode], force: Bool
+    ) throws(Failure) -> [String] {
+        var old = old
+        var notes: [String] = []
+        if let present = old {
+            if try !present.program.isEdge(), !force {
+                throw Failure(
+                    .foreignProgram(id: present.program.id), tried: "attach the program", on: link.name,
+                    because: "another XDP program is attached: \(present.program.name), id \(present.program.id)",
+                    next: "Detach it, or replace it with --force.")
+            }
+            if !modes.contains(present.mode) {
+                guard force else {
+                    throw Failure(
+                        .modeConflict, tried: "change to \(modes.map(\.rawValue).joined(separator: " or ")) mode",
+                        on: link.name,
+                        because:
+                            "the kernel does not change from \(present.mode.rawValue) mode while a program is attached",
+                        next: "Add --force: it detaches first, and packets pass unfiltered for some milliseconds.")
+                }
+                try XDP.detach(present.program, from: link.index, mode: present.mode)
+                notes.append("Changed the mode by detaching first: packets passed unfiltered meanwhile.")
+                old = nil
+            }
+        }
+        let candidates = old.map { [$0.mode] } ?? modes
+        for (number, mode) in candidates.enumerated() {
+            do throws(Failure) {
+                try XDP.attach(program, to: link.index, mode: mode, replacing: old?.program)
+                return notes
+            } catch {
+                guard number + 1 < candidates.count, case .system = error.kind else { throw error.about(link.name) }
+                let kernelsWord = error.details.map { ": " + $0.split(separator: "\n").joined(separator: " ") } ?? ""
+                notes.append("\(mode.rawValue) mode was refused: \(error.reason)\(kernelsWord)")
+            }
+        }
+        throw Failure(
+            .usage, tried: "attach the program", on: link.name, because: "no mode was given", next: "Give a mode.")
+    }
+
+    private func pin(_ program: Program, _ interface: InterfaceID) throws(Failure) {
+        try pins.makeFolder(of: interface)
+        for map in [PublicMap.counters, .xsks] {
+            try program.map(map)?.pin(at: pins.mapPath(map, interface))
+        }
+        try pinObject(program.fd, at: pins.programPath(interface))
+    }
+
+    /// Undo of `put`: the old program again, or none.
+    private func takeBack(
+        _ program: Program, from index: UInt32, restoring old: (mode: XDPMode, program: Program)?
+    ) throws(Failure) {
+        guard let attached = try LinkTable.read().first(where: { $0.index == index })?.program,
+            attached.id == program.id
+        else { return }
+        if let old, old.mode == attached.mode {
+            try XDP.attach(old.program, to: index, mode: old.mode, replacing: program)
+        } else {
+            try XDP.detach(program, from: index, mode: attached.mode)
+        }
+    }
+}
+
+extension Failure {
+    /// The same failure, with a name that an operator knows in place of an ifindex.
+    fileprivate func about(_ name: String) -> Failure {
+        var named = self
+        named.subject = name
+        return named
+    }
+}

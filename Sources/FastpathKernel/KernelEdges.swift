@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+import CLibBPF
+import FastpathCore
+import Glibc
+
+/// The edges of one instance, as the kernel has them: attached programs, pins, maps.
+public final class KernelEdges {
+    let pins: PinFolder
+
+    public init(instance: Instance) {
+        pins = PinFolder(root: instance.pinRoot)
+    }
+
+    public func requireReady() throws(Failure) { try Host.requireReady() }
+
+    /// The id of an interface of the caller's namespace.
+    public func interface(named name: String) throws(Failure) -> InterfaceID {
+        let index = if_nametoindex(name)
+        guard index != 0 else {
+            throw Failure(
+                .noInterface, tried: "find the interface", on: name,
+                because: "this network namespace has none of that name",
+                next: "`ip -br link` lists them.")
+        }
+        return InterfaceID(index: index, namespace: try NetworkNamespace.current().cookie)
+    }
+
+    /// Every interface of the caller's namespace with an XDP program on it, and every one with pins of ours.
+    public func edges() throws(Failure) -> [EdgeState] {
+        let here = try NetworkNamespace.current()
+        let pinned = pins.interfaces()
+        var states = try edges(in: here, pinned: pinned.filter { $0.namespace == here.cookie }, all: true)
+        let foreign = Set(pinned.map(\.namespace)).subtracting([here.cookie]).sorted()
+        for cookie in foreign {
+            let there = pinned.filter { $0.namespace == cookie }
+            if let namespace = try NetworkNamespace.find(cookie: cookie) {
+                states += try edges(in: namespace, pinned: there, all: false)
+            } else {
+                states += there.map {
+                    EdgeState(
+                        interface: $0, name: nil, driver: nil, namespaceName: nil, attachment: nil, isPinned: true)
+                }
+            }
+        }
+        return states
+    }
+
+    private func edges(in namespace: NetworkNamespace, pinned: [InterfaceID], all: Bool) throws(Failure) -> [EdgeState]
+    {
+        try namespace.perform { () throws(Failure) in
+            let links = try LinkTable.read()
+            var states: [EdgeState] = []
+            for link in links {
+                let interface = InterfaceID(index: link.index, namespace: namespace.cookie)
+                let isPinned = pinned.contains(interface)
+                guard isPinned || (all && link.program != nil) else { continue }
+                states.append(try state(of: link, interface, in: namespace, isPinned: isPinned))
+            }
+            let known = Set(links.map(\.index))
+            states += pinned.filter { !known.contains($0.index) }.map {
+                EdgeState(
+                    interface: $0, name: nil, driver: nil, namespaceName: namespace.name, attachment: nil,
+                    isPinned: true)
+            }
+            return states
+        }
+    }
+
+    func state(
+        of link: Link, _ interface: InterfaceID, in namespace: NetworkNamespace, isPinned: Bool
+    ) throws(Failure) -> EdgeState {
+        var attachment: Attachment?
+        if let (mode, id) = link.program {
+            let program = try Program.withID(id)
+            attachment = Attachment(
+                mode: mode, programID: id, programName: program.name, tag: program.tag, loaded: program.loaded,
+                isEdge: try program.isEdge())
+        }
+        return EdgeState(
+            interface: interface, name: link.name, driver: driverName(of: link.name), namespaceName: namespace.name,
+            attachment: attachment, isPinned: isPinned)
+    }
+
+    // MARK: Lists
+
+    /// The pinned list that all interfaces share, or nil before the first `up`.
+    public func sharedPolicyMap(_ kind: PolicyKind) throws(Failure) -> AddressMap? {
+        guard let map = try BPFMap.pinned(at: pins.sharedMapPath(kind)) else { return nil }
+        return try AddressMap(map)
+    }
+
+    /// The list that the program on `edge` reads.
+    public func policyMap(_ kind: PolicyKind, of edge: EdgeState) throws(Failure) -> AddressMap {
+        try AddressMap(map(kind.map, of: edge))
+    }
+
+    public func makePolicyMap(_ kind: PolicyKind, capacity: Int) throws(Failure) -> AddressMap {
+        try AddressMap.make(kind, capacity: capacity)
+    }
+
+    /// Makes `map` the shared one.
+    public func share(_ map: AddressMap, as kind: PolicyKind) throws(Failure) {
+        try pins.makeRoot()
+        try map.map.pin(at: pins.sharedMapPath(kind))
+    }
+
+    public func removeSharedPins() throws(Failure) { try pins.removeRoot() }
+
+    // MARK: Counters and sockets
+
+    public func counters(of edge: EdgeState) throws(Failure) -> Counters {
+        try readCounters(map(.counters, of: edge))
+    }
+
+    /// A public map of an edge: by the attached program, else by the pin.
+    func map(_ map: PublicMap, of edge: EdgeState) throws(Failure) -> BPFMap {
+        if let attachment = edge.attachment, attachment.isEdge,
+            let found = try Program.withID(attachment.programID).map(map)
+        {
+            return found
+        }
+        if edge.isPinned, let found = try BPFMap.pinned(at: pins.mapPath(map, edge.interface)) { return found }
+        throw Failure(
+            .notLoaded, tried: "find the map \(map.name)", on: edge.name ?? "ifindex \(edge.interface.index)",
+            because: "no program of ours is attached and nothing is pinned", next: "Attach it: `vos-fastpath up`.")
+    }
+
+    /// The namespace of an edge; throws where it is gone.
+    func namespace(of interface: InterfaceID) throws(Failure) -> NetworkNamespace {
+        if let namespace = try NetworkNamespace.find(cookie: interface.namespace) { return namespace }
+        throw Failure(
+            .noInterface, tried: "find the network namespace", on: "cookie \(interface.namespace)",
+            because: "it is gone, and its interfaces with it",
+            next: "`vos-fastpath down --all` removes what is left of it.")
+    }
+}
+
+/// The packets that `xdp_counters` holds, over all CPUs.
+func readCounters(_ map: BPFMap) throws(Failure) -> Counters {
+    var counters = Counters()
+    for reason in Reason.counted {
+        let key = withUnsafeBytes(of: reason.id) { Array($0) }
+        guard let cells = try map.lookup(key: key) else { continue }
+        counters[reason] = cells.withUnsafeBytes { $0.bindMemory(to: UInt64.self).reduce(0, &+) }
+    }
+    return counters
+}

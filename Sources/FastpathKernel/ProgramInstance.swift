@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+import CLibBPF
+import FastpathCore
+import Glibc
+
+/// A second instance of the packet program, to be asked what would become of a frame: it shares what it is told to
+/// share and counts for itself, so that nothing live moves.
+public final class ProgramInstance {
+    public let program: Program
+    /// Its own `xdp_counters`.
+    private let counterMap: BPFMap
+    private var last = Counters()
+
+    /// With lists of its own.
+    public init(blocked: [IPPrefix] = [], allowed: [IPPrefix] = [], object path: String? = nil) throws(Failure) {
+        let lists = [PolicyKind.block: blocked, .allow: allowed]
+        var options = LoadedObject.Options()
+        for (kind, prefixes) in lists {
+            let list = try AddressMap.make(kind, capacity: max(prefixes.count, kind.map.defaultCapacity))
+            try list.insert(prefixes) { _ in }
+            options.maps[kind.map.name] = list.map
+        }
+        (program, counterMap) = try Self.load(path, options)
+    }
+
+    /// With given lists and sockets in place of its own.
+    public init(maps: [PublicMap: BPFMap], object path: String? = nil) throws(Failure) {
+        var options = LoadedObject.Options()
+        for (map, shared) in maps where map != .counters { options.maps[map.name] = shared }
+        (program, counterMap) = try Self.load(path, options)
+    }
+
+    private static func load(_ path: String?, _ options: LoadedObject.Options) throws(Failure) -> (Program, BPFMap) {
+        let object = try LoadedObject.edge(path: path, options: options)
+        return (try object.program(edgeProgramName), try object.map(PublicMap.counters.name))
+    }
+
+    /// What it has counted so far.
+    public func counters() throws(Failure) -> Counters { try readCounters(counterMap) }
+
+    /// What would become of a frame, and why: the one counter that moved tells. `linear` and `queue` as in ``TestRun``.
+    /// Throws where the kernel refuses the frame, and where the program counts other than once.
+    public func judge(
+        frame: UnsafeRawBufferPointer, linear: Int? = nil, interface: UInt32 = 0, queue: UInt32 = 0
+    ) throws(Failure) -> (verdict: Verdict, reason: Reason) {
+        let result = try TestRun.run(program, frame: frame, linear: linear, interface: interface, queue: queue)
+        let now = try counters()
+        let moved = now - last
+        last = now
+        let reasons = Reason.counted.filter { moved[$0] != 0 }
+        guard let verdict = Verdict(rawValue: result.action), moved.total <= 1 else {
+            throw Failure(
+                tried: "judge a frame", on: "\(frame.count) bytes",
+                because: "the program answered \(result.action) and counted \(moved.total) packets",
+                next: "Report it with the frame.")
+        }
+        return (verdict, reasons.first ?? .ignored)
+    }
+}
+
+extension KernelEdges {
+    /// A second instance of the program, with the lists and the sockets of an edge.
+    public func twin(of edge: EdgeState, object path: String? = nil) throws(Failure) -> ProgramInstance {
+        var shared: [PublicMap: BPFMap] = [:]
+        for map in [PublicMap.blockedIPs, .allowedIPs, .xsks] { shared[map] = try self.map(map, of: edge) }
+        return try ProgramInstance(maps: shared, object: path)
+    }
+
+    /// How many receive queues have a socket in `xsks_map`. The kernel does not let user space read the map,
+    /// so a twin of the program is asked for each queue: it redirects where there is one.
+    public func socketCount(of edge: EdgeState) throws(Failure) -> Int? {
+        guard edge.name != nil else { return nil }
+        let twin = try ProgramInstance(maps: [.xsks: map(.xsks, of: edge)])
+        return try namespace(of: edge.interface).perform { () throws(Failure) in
+            guard let link = try LinkTable.read().first(where: { $0.index == edge.interface.index }) else { return nil }
+            var count = 0
+            let sockets = try map(.xsks, of: edge).capacity
+            for queue in 0..<min(link.receiveQueues, UInt32(sockets)) {
+                do throws(Failure) {
+                    let answer = try keepalive.span.withUnsafeBytes { (frame) throws(Failure) in
+                        try twin.judge(frame: frame, interface: edge.interface.index, queue: queue)
+                    }
+                    if answer.reason == .redirected { count += 1 }
+                } catch {
+                    // Queues that are allocated and not in use are refused.
+                    guard error.kind == .system(errno: EINVAL) else { throw error }
+                    break
+                }
+            }
+            return count
+        }
+    }
+}
+
+/// The smallest frame that the program redirects: an empty datagram to the SIP port, with no list entry to meet.
+private let keepalive: [UInt8] =
+    [UInt8](repeating: 0, count: 12) + [0x08, 0x00]
+    + [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]
+    + [0x13, 0xc4, 0x13, 0xc4, 0, 8, 0, 0]
