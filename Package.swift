@@ -33,6 +33,8 @@ let package = Package(
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
 
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
+        .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
+        .testTarget(name: "FastpathControlTests", dependencies: ["FastpathCore", "FastpathControl", "FastpathStore"]),
 
         // The packet path and whole hosts: as root.
         .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),
