@@ -27,26 +27,32 @@ BPF_OBJECTS := build/sip_logic.bpf.o $(patsubst bpf/lab/%.bpf.c,build/lab/%.bpf.
 RELEASE := -c release --static-swift-stdlib
 SWIFT_SOURCES := Package.swift $(shell find Sources -type f 2>/dev/null)
 
-.PHONY: all demo test bench install uninstall fmt check clean help setup tools
+.PHONY: all demo test bench install uninstall fmt check clean help setup
 
 all: build/vos-fastpath ## Build the program and the command
 
-build/vmlinux.h: $(VMLINUX) | tools
+# $(call need,COMMAND,WHAT TO INSTALL): a sentence in place of "command not found".
+need = @command -v "$(1)" > /dev/null || { echo "make: $(1) is missing. Install $(2); 'make setup' installs what Debian has." >&2; exit 1; }
+
+build/vmlinux.h: $(VMLINUX)
 	@mkdir -p build
 ifneq ($(VMLINUX),)
 	cp $(VMLINUX) $@
 else
 	@test -r $(BTF) || { echo "make: this kernel has no BTF ($(BTF)). Boot one with CONFIG_DEBUG_INFO_BTF=y, or run make VMLINUX=FILE with a vmlinux.h for it." >&2; exit 1; }
+	$(call need,$(BPFTOOL),Debian's bpftool)
 	$(BPFTOOL) btf dump file $(BTF) format c > $@
 endif
 
-build/%.bpf.o: bpf/%.bpf.c build/vmlinux.h Makefile | tools
+build/%.bpf.o: bpf/%.bpf.c build/vmlinux.h Makefile
+	$(call need,$(CLANG),clang of the Swift toolchain or Debian's clang)
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
 
 -include $(BPF_OBJECTS:.o=.d)
 
 build/vos-fastpath: $(BPF_OBJECTS) $(SWIFT_SOURCES)
+	$(call need,$(SWIFT),a Swift toolchain of 6.2 or newer from swift.org)
 	$(SWIFT) build $(RELEASE) --product vos-fastpath
 	cp .build/release/vos-fastpath $@.new && strip $@.new && mv $@.new $@
 
@@ -64,11 +70,6 @@ bench: setup ## Measure; prints a table and writes build/bench.json (root)
 
 setup: ## Install the Debian packages that are missing (root); starts no service
 	@scripts/setup.sh
-
-tools:
-	@for tool in "$(CLANG):clang from the Swift toolchain or Debian's clang" "$(SWIFT):a Swift 6.2 toolchain or newer, from swift.org" "$(BPFTOOL):Debian's bpftool"; do \
-		command -v "$${tool%%:*}" > /dev/null || { echo "make: $${tool%%:*} is missing. Install $${tool#*:}; 'make setup' installs what Debian has." >&2; exit 1; }; \
-	done
 
 include packaging/install.mk
 
