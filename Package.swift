@@ -27,7 +27,8 @@ let package = Package(
         .target(
             name: "FastpathCommands",
             dependencies: [
-                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathLab", "CFastpathABI", "CLibPcap",
+                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab", "CFastpathABI",
+                "CLibPcap",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),

@@ -11,12 +11,6 @@ public enum Outcome: Int32, Sendable {
     case usage = 64
 }
 
-/// What a command works with.
-struct Context {
-    var output: Output
-    var instance: Instance
-}
-
 /// A command of ours: what it prints goes through the context's output, and it says how it ended.
 protocol EdgeCommand: ParsableCommand {
     var common: CommonOptions { get }

@@ -20,8 +20,8 @@ struct VosFastpath: ParsableCommand {
             """,
         version: version,
         groupedSubcommands: [
-            CommandGroup(name: "The edge", subcommands: [Doctor.self]),
-            CommandGroup(name: "Policy", subcommands: []),
-            CommandGroup(name: "Insight", subcommands: [Explain.self]),
+            CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self]),
+            CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self]),
+            CommandGroup(name: "Insight", subcommands: [Stats.self, Explain.self]),
         ])
 }

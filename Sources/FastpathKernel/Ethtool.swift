@@ -55,7 +55,9 @@ public struct Ethtool {
         words[2] = UInt32(count)
         guard words.withUnsafeMutableBytes(ask) else { return nil }
         return words.withUnsafeBytes { bytes in
-            (0..<count).map { String(decoding: bytes[(12 + $0 * nameSize)...].prefix(nameSize).prefix { $0 != 0 }, as: UTF8.self) }
+            (0..<count).map {
+                String(decoding: bytes[(12 + $0 * nameSize)...].prefix(nameSize).prefix { $0 != 0 }, as: UTF8.self)
+            }
         }
     }
 

@@ -41,7 +41,8 @@ enum Fixture {
             let padding = [UInt8](repeating: 0, count: (4 - packet.data.count % 4) % 4)
             file += block(
                 6,
-                put(linkTypes.count - 1, 4) + put(time >> 32, 4) + put(time & 0xffff_ffff, 4) + put(packet.data.count, 4)
+                put(linkTypes.count - 1, 4) + put(time >> 32, 4) + put(time & 0xffff_ffff, 4)
+                    + put(packet.data.count, 4)
                     + put(packet.length, 4) + packet.data + padding)
         }
         return file
@@ -49,9 +50,12 @@ enum Fixture {
 
     /// UDP from 192.0.2.1:5061 to 10.99.0.1:5060.
     static func datagram(_ payload: String) -> [UInt8] {
-        let udp = bytes(5061, 2, bigEndian: true) + bytes(5060, 2, bigEndian: true)
+        let udp =
+            bytes(5061, 2, bigEndian: true) + bytes(5060, 2, bigEndian: true)
             + bytes(8 + payload.utf8.count, 2, bigEndian: true) + [0, 0] + Array(payload.utf8)
-        return [0x45, 0] + bytes(20 + udp.count, 2, bigEndian: true) + [0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 10, 99, 0, 1] + udp
+        return [0x45, 0] + bytes(20 + udp.count, 2, bigEndian: true) + [
+            0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 10, 99, 0, 1,
+        ] + udp
     }
 
     static let ethernetHeader: [UInt8] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00]
@@ -189,10 +193,13 @@ func packets(in file: [UInt8]) throws -> [CapturedPacket] {
     }
 
     @Test(arguments: [
-        (0x0806, "ARP"), (0x86dd, "IPv6"), (0x8100, "VLAN tag"), (0x88cc, "Ethernet type 0x88cc"), (0x0026, "IEEE 802.3 frame"),
+        (0x0806, "ARP"), (0x86dd, "IPv6"), (0x8100, "VLAN tag"), (0x88cc, "Ethernet type 0x88cc"),
+        (0x0026, "IEEE 802.3 frame"),
     ])
     func otherTypes(type: Int, name: String) {
-        let frame = [UInt8](repeating: 0, count: 12) + Fixture.bytes(type, 2, bigEndian: true) + [UInt8](repeating: 0, count: 46)
+        let frame =
+            [UInt8](repeating: 0, count: 12) + Fixture.bytes(type, 2, bigEndian: true)
+            + [UInt8](repeating: 0, count: 46)
         #expect(FrameSummary(frame).text == name)
         #expect(FrameSummary(frame).source == nil)
     }
@@ -222,7 +229,9 @@ func packets(in file: [UInt8]) throws -> [CapturedPacket] {
             let status = try Explanation(output: output, limit: limit).run(capture) { (frame) throws(Failure) in
                 #expect(frame.count >= 14)
                 if frame.count > 300 {
-                    throw Failure(tried: "run the program", on: "\(frame.count) bytes", because: "too long", next: "Leave it out.")
+                    throw Failure(
+                        tried: "run the program", on: "\(frame.count) bytes", because: "too long", next: "Leave it out."
+                    )
                 }
                 return frame.count > 60 ? (.drop, .optionsDropped) : (.pass, .passed)
             }
@@ -237,31 +246,33 @@ func packets(in file: [UInt8]) throws -> [CapturedPacket] {
             packets: [(ethernet, ethernet.count), (Array(ethernet.prefix(44)), ethernet.count), ([1, 2, 3], 90)])
         let result = try explain(file, json: true)
         #expect(result.status == .done)
-        #expect(result.out == """
-            {"packet":1,"verdict":"DROP","reason":"options_dropped","source":"192.0.2.1"}
-            {"packet":2,"verdict":"PASS","reason":"passed","source":"192.0.2.1","truncated":true}
-            {"packet":3,"verdict":"PASS","reason":"ignored","source":null,"truncated":true}
+        #expect(
+            result.out == """
+                {"packet":1,"verdict":"DROP","reason":"options_dropped","source":"192.0.2.1"}
+                {"packet":2,"verdict":"PASS","reason":"passed","source":"192.0.2.1","truncated":true}
+                {"packet":3,"verdict":"PASS","reason":"ignored","source":null,"truncated":true}
 
-            """)
+                """)
     }
 
     @Test func textForPeople() throws {
         let file = Fixture.pcap(
             linkType: 1, packets: [(ethernet, ethernet.count), (Array(ethernet.prefix(44)), ethernet.count)])
         let result = try explain(file)
-        #expect(result.out == """
-            #1  192.0.2.1:5061 > 10.99.0.1:5060 UDP  OPTIONS sip:10.99.0.1 SIP/2.0
-                DROP options_dropped: \(Reason.optionsDropped.sentence)
-            #2  192.0.2.1:5061 > 10.99.0.1:5060 UDP  OP
-                PASS passed: \(Reason.passed.sentence)
-                truncated: the capture holds 44 of \(ethernet.count) bytes, and the verdict is for those.
+        #expect(
+            result.out == """
+                #1  192.0.2.1:5061 > 10.99.0.1:5060 UDP  OPTIONS sip:10.99.0.1 SIP/2.0
+                    DROP options_dropped: \(Reason.optionsDropped.sentence)
+                #2  192.0.2.1:5061 > 10.99.0.1:5060 UDP  OP
+                    PASS passed: \(Reason.passed.sentence)
+                    truncated: the capture holds 44 of \(ethernet.count) bytes, and the verdict is for those.
 
-            PACKETS  VERDICT  REASON
-                  1  DROP     options_dropped
-                  1  PASS     passed
-            2 packets, 1 truncated
+                PACKETS  VERDICT  REASON
+                      1  DROP     options_dropped
+                      1  PASS     passed
+                2 packets, 1 truncated
 
-            """)
+                """)
     }
 
     @Test func theLimitIsKept() throws {

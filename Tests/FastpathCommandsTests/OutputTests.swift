@@ -10,11 +10,12 @@ import Testing
         var table = Table([.left("NAME"), .right("PACKETS"), .left("MODE")])
         table.add(["veth-sip", "7", "native"])
         table.add(["lo", "1,234,567", "generic"])
-        #expect(table.lines(colour: false) == [
-            "NAME        PACKETS  MODE",
-            "veth-sip          7  native",
-            "lo        1,234,567  generic",
-        ])
+        #expect(
+            table.lines(colour: false) == [
+                "NAME        PACKETS  MODE",
+                "veth-sip          7  native",
+                "lo        1,234,567  generic",
+            ])
     }
 
     @Test func missingAndEmptyCellsLeaveNoBlanksAtTheEnd() {
@@ -46,7 +47,8 @@ import Testing
     @Test func countOfTheLargestCounter() { #expect(Format.count(UInt64.max) == "18,446,744,073,709,551,615") }
 
     @Test(arguments: [
-        (0.0, 1, "0.0"), (0.05, 1, "0.1"), (-0.04, 1, "0.0"), (-1.25, 1, "-1.3"), (1234.5, 0, "1,235"), (9.999, 2, "10.00"),
+        (0.0, 1, "0.0"), (0.05, 1, "0.1"), (-0.04, 1, "0.0"), (-1.25, 1, "-1.3"), (1234.5, 0, "1,235"),
+        (9.999, 2, "10.00"),
         (.infinity, 1, "-"), (.nan, 1, "-"),
     ])
     func decimal(value: Double, places: Int, text: String) { #expect(Format.decimal(value, places: places) == text) }
@@ -77,8 +79,9 @@ import Testing
     }
 
     @Test func whatMustBeEscapedIs() {
-        #expect(JSONValue.string("a\"b\\c\n\r\t\u{0}\u{1f}\u{7f}\u{9b}/ü😀").encoded
-            == #""a\"b\\c\n\r\t\u0000\u001f\u007f\u009b/ü😀""#)
+        #expect(
+            JSONValue.string("a\"b\\c\n\r\t\u{0}\u{1f}\u{7f}\u{9b}/ü😀").encoded
+                == #""a\"b\\c\n\r\t\u0000\u001f\u007f\u009b/ü😀""#)
         #expect(JSONValue.object([.init(key: "a\"", value: 1)]).encoded == #"{"a\"":1}"#)
     }
 
@@ -98,17 +101,18 @@ import Testing
     @Test func failureHasFourPartsAndItsDetails() {
         let recorder = Recorder()
         recorder.output().failure(failure)
-        #expect(recorder.err == """
-            error: cannot add to the block list
-              on    192.0.2.1
-              why   it is full
-              next  Raise it:
-                    vos-fastpath up
-                | line 1
-                |
-                | line 3
+        #expect(
+            recorder.err == """
+                error: cannot add to the block list
+                  on    192.0.2.1
+                  why   it is full
+                  next  Raise it:
+                        vos-fastpath up
+                    | line 1
+                    |
+                    | line 3
 
-            """)
+                """)
         #expect(recorder.out == "")
     }
 
@@ -137,7 +141,12 @@ import Testing
         var order: [String] = []
         let output = Output(
             terminal: .none, errorTerminal: .none,
-            sink: { order.append("out " + $0); return 0 }, errorSink: { order.append("err " + $0); return 0 })
+            sink: {
+                order.append("out " + $0); return 0
+            },
+            errorSink: {
+                order.append("err " + $0); return 0
+            })
         output.line("result")
         output.warning("trouble")
         #expect(order == ["out result\n", "err warning: trouble\n"])
@@ -222,9 +231,10 @@ import Testing
         clock.time = .milliseconds(2_050)
         bar.update(1_100)
         bar.finish()
-        #expect(recorder.err
-            == "\rImporting [" + String(repeating: "#", count: 18) + String(repeating: " ", count: 18)
-            + "] 50 %  1,000 of 2,000  3 s left\u{1b}[K\r\u{1b}[K")
+        #expect(
+            recorder.err
+                == "\rImporting [" + String(repeating: "#", count: 18) + String(repeating: " ", count: 18)
+                + "] 50 %  1,000 of 2,000  3 s left\u{1b}[K\r\u{1b}[K")
     }
 
     @Test func nothingWhereNobodyLooks() {
@@ -245,8 +255,10 @@ import Testing
         screen.show(["a", "b"])
         screen.show(["c"])
         screen.end()
-        #expect(recorder.out
-            == "\u{1b}[?25la\u{1b}[K\nb\u{1b}[K\n\u{1b}[J" + "\u{1b}[?25l\u{1b}[2Ac\u{1b}[K\n\u{1b}[J" + "\u{1b}[?25h")
+        #expect(
+            recorder.out
+                == "\u{1b}[?25la\u{1b}[K\nb\u{1b}[K\n\u{1b}[J" + "\u{1b}[?25l\u{1b}[2Ac\u{1b}[K\n\u{1b}[J"
+                + "\u{1b}[?25h")
     }
 
     @Test func aPictureIsNeverHigherThanTheScreen() {

@@ -69,7 +69,9 @@ struct Explanation {
         var table = Table([.right("PACKETS"), .left("VERDICT"), .left("REASON")])
         for reason in Reason.all {
             guard let number = tally[reason] else { continue }
-            table.add([Styled(Format.count(number)), Styled(reason.verdict.name, reason.verdict.style), Styled(reason.name)])
+            table.add([
+                Styled(Format.count(number)), Styled(reason.verdict.name, reason.verdict.style), Styled(reason.name),
+            ])
         }
         if packets > 0 { output.line() }
         output.table(table)

@@ -21,7 +21,8 @@ struct LibPcap {
         guard let library = names.lazy.compactMap({ dlopen($0, RTLD_NOW) }).first else {
             throw Failure(
                 .unsupported, tried: "load libpcap", on: names[0],
-                because: dlerror().map { String(cString: $0) } ?? "it was not found", next: "apt-get install libpcap0.8")
+                because: dlerror().map { String(cString: $0) } ?? "it was not found", next: "apt-get install libpcap0.8"
+            )
         }
         return LibPcap(
             open: try function("pcap_open_offline_with_tstamp_precision", library),

@@ -81,7 +81,8 @@ private func bpfFileSystemFinding(_ facts: HostFacts) -> Finding {
     guard facts.hasBPFFileSystem else {
         return .fail(
             "bpffs", "not mounted on \(Host.bpfFileSystem)",
-            "mount -t bpf bpf \(Host.bpfFileSystem)  (inside 'ip netns exec': use 'nsenter --net=/run/netns/NAME' instead)")
+            "mount -t bpf bpf \(Host.bpfFileSystem)  (inside 'ip netns exec': use 'nsenter --net=/run/netns/NAME' instead)"
+        )
     }
     guard !facts.isBPFFileSystemReadOnly else {
         return .fail(

@@ -33,7 +33,8 @@ struct InterfaceFacts {
     static func gather(_ name: String) throws(Failure) -> InterfaceFacts {
         guard let link = try LinkTable.read().first(where: { $0.name == name }) else {
             throw Failure(
-                .noInterface, tried: "find the interface", on: name, because: "this network namespace has none of that name",
+                .noInterface, tried: "find the interface", on: name,
+                because: "this network namespace has none of that name",
                 next: "`ip -br link` lists them.")
         }
         let folder = "/sys/class/net/\(name)"
@@ -78,7 +79,8 @@ private func driverFinding(_ facts: InterfaceFacts) -> Finding {
     }
     guard xdp.contains(.basic) else {
         return .warn(
-            "driver", "\(driver): no native XDP", "'up' falls back to generic mode: slower, and merged packets count as one.")
+            "driver", "\(driver): no native XDP",
+            "'up' falls back to generic mode: slower, and merged packets count as one.")
     }
     var abilities = ["native XDP"]
     if xdp.contains(.redirect) { abilities.append("redirect") }

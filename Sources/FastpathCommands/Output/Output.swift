@@ -44,7 +44,8 @@ final class Output {
         return text.withUTF8 { bytes in
             var done = 0
             while done < bytes.count {
-                let written = write(descriptor, UnsafeBufferPointer(rebasing: bytes[done...]).baseAddress, bytes.count - done)
+                let written = write(
+                    descriptor, UnsafeBufferPointer(rebasing: bytes[done...]).baseAddress, bytes.count - done)
                 if written < 0 && errno == EINTR { continue }
                 if written < 0 { return errno }
                 done += written
