@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathCore
+
+/// SIP requests (RFC 3261) as datagrams, small and well-formed.
+public enum SIPRequest {
+    /// One request outside a dialog.
+    /// - Parameters:
+    ///   - method: in capitals.
+    ///   - uri: the Request-URI.
+    ///   - local: the sender: Via, Contact and Call-ID name it.
+    ///   - sequence: makes branch, tag and Call-ID different from those of other numbers.
+    ///   - headers: further lines, without line ends.
+    public static func make(
+        _ method: String, uri: String, local: Endpoint, sequence: Int, headers: [String] = [], body: String = ""
+    ) -> [UInt8] {
+        let host = "\(IPPrefix(ipv4: local.address)):\(local.port)"
+        var lines = [
+            "\(method) \(uri) SIP/2.0",
+            "Via: SIP/2.0/UDP \(host);branch=z9hG4bK-\(method)-\(sequence);rport",
+            "Max-Forwards: 70",
+            "From: <sip:lab@\(host)>;tag=\(sequence)",
+            "To: <\(uri)>",
+            "Call-ID: \(method)-\(sequence)@\(host)",
+            "CSeq: 1 \(method)",
+            "Contact: <sip:lab@\(host)>",
+        ]
+        lines += headers
+        lines.append("Content-Length: \(body.utf8.count)")
+        return Array((lines.joined(separator: "\r\n") + "\r\n\r\n" + body).utf8)
+    }
+
+    /// OPTIONS to the server itself, a scanner's question.
+    public static func options(to server: Endpoint, local: Endpoint, sequence: Int) -> [UInt8] {
+        make("OPTIONS", uri: "sip:\(IPPrefix(ipv4: server.address))", local: local, sequence: sequence)
+    }
+
+    /// REGISTER of the user `lab`.
+    public static func register(to server: Endpoint, local: Endpoint, sequence: Int) -> [UInt8] {
+        make("REGISTER", uri: "sip:\(IPPrefix(ipv4: server.address))", local: local, sequence: sequence, headers: ["Expires: 60"])
+    }
+
+    /// INVITE to `user` at the server.
+    public static func invite(_ user: String, at server: Endpoint, local: Endpoint, sequence: Int) -> [UInt8] {
+        let address = IPPrefix(ipv4: local.address)
+        let body = """
+            v=0\r
+            o=lab 1 1 IN IP4 \(address)\r
+            s=-\r
+            c=IN IP4 \(address)\r
+            t=0 0\r
+            m=audio 6000 RTP/AVP 0\r
+
+            """
+        return make(
+            "INVITE", uri: "sip:\(user)@\(IPPrefix(ipv4: server.address))", local: local, sequence: sequence,
+            headers: ["Content-Type: application/sdp"], body: body)
+    }
+
+    /// The same request, `length` bytes long: a header that nobody reads takes up the difference. Nil where there is
+    /// no room for it (it takes ten bytes).
+    public static func padded(_ request: [UInt8], to length: Int) -> [UInt8]? {
+        if request.count == length { return request }
+        let name = Array("X-Pad: ".utf8)
+        let filler = length - request.count - name.count - 2
+        guard filler >= 1, let end = endOfHeaders(request) else { return nil }
+        return request[..<end] + name + [UInt8](repeating: UInt8(ascii: "x"), count: filler) + [13, 10] + request[end...]
+    }
+
+    /// Where the empty line starts.
+    private static func endOfHeaders(_ request: [UInt8]) -> Int? {
+        (0..<max(0, request.count - 3)).first { Array(request[$0..<$0 + 4]) == [13, 10, 13, 10] }.map { $0 + 2 }
+    }
+}
