@@ -17,14 +17,23 @@ public struct LiveFlood: Sendable {
     /// IPv4, host byte order: the first of `sourceCount` consecutive sources, taken in turn.
     public var firstSource: UInt32
     public var sourceCount: Int
+    /// Where each frame's number is written, as eight hexadecimal digits: an even offset in the payload, up to
+    /// ``lastStamp``. Nil: all frames are the same but for their source.
+    public var stamp: Int?
     /// The CPU that sends, and that runs the receiver's side of the veth too; nil: any.
     public var cpu: Int?
 
-    public init(from interface: LabInterface, frame: [UInt8], firstSource: UInt32, sourceCount: Int = 1, cpu: Int? = nil) {
+    /// The greatest offset of a stamp in a payload.
+    public static let lastStamp = Int(FASTPATH_STAMP_LIMIT) - Frame.payloadOffset
+
+    public init(
+        from interface: LabInterface, frame: [UInt8], firstSource: UInt32, sourceCount: Int = 1, stamp: Int? = nil, cpu: Int? = nil
+    ) {
         self.interface = interface
         self.frame = frame
         self.firstSource = firstSource
         self.sourceCount = sourceCount
+        self.stamp = stamp
         self.cpu = cpu
     }
 
@@ -33,6 +42,7 @@ public struct LiveFlood: Sendable {
 
     /// Sends on the calling thread, which is pinned from here on where `cpu` says so: give it a ``Worker``.
     public func run(_ limits: SendLimits, until isStopping: () -> Bool = { false }) throws(Failure) -> Sent {
+        try checkStamp()
         if let cpu { try Thread.pin(toCPU: cpu) }
         let refusedBefore = try refused()
         let object = try LoadedObject(embedded: fastpath_lab_flood(), name: "the flood generator")
@@ -72,8 +82,23 @@ public struct LiveFlood: Sendable {
         try Worker { (isStopping) throws(Failure) in try run(limits, until: isStopping) }
     }
 
+    private func checkStamp() throws(Failure) {
+        guard let stamp else { return }
+        let end = Frame.payloadOffset + stamp + Int(FASTPATH_STAMP_LENGTH)
+        guard stamp >= 0, stamp % 2 == 0, stamp <= Self.lastStamp, end <= frame.count else {
+            throw Failure(
+                .usage, tried: "number the frames of a flood", on: "offset \(stamp)",
+                because: "it is odd, behind the frame or beyond \(Self.lastStamp)", next: "Choose another place.")
+        }
+    }
+
     private var initialState: fastpath_flood_state {
         // Sums in the byte order of memory, as the program adds: RFC 1071, section 2 (B).
+        var frame = frame
+        if let stamp {
+            let place = Frame.payloadOffset + stamp
+            frame.replaceSubrange(place..<place + Int(FASTPATH_STAMP_LENGTH), with: repeatElement(0, count: Int(FASTPATH_STAMP_LENGTH)))
+        }
         let ip = frame[Frame.ethernetLength..<Frame.ethernetLength + Frame.ipv4Length]
         let udp = frame[(Frame.ethernetLength + Frame.ipv4Length)...]
         let source = ip[ip.startIndex + 12..<ip.startIndex + 16]
@@ -87,6 +112,7 @@ public struct LiveFlood: Sendable {
         state.ifindex = interface.index
         state.first_source = firstSource
         state.source_count = UInt32(max(1, sourceCount))
+        state.stamp_offset = stamp.map { UInt32(Frame.payloadOffset + $0) } ?? 0
         state.ip_sum = UInt32(InternetChecksum.fold(ipSum).byteSwapped)
         state.udp_sum = UInt32(InternetChecksum.fold(udpSum).byteSwapped)
         return state

@@ -66,6 +66,18 @@ public enum SIPRequest {
         return request[..<end] + name + [UInt8](repeating: UInt8(ascii: "x"), count: filler) + [13, 10] + request[end...]
     }
 
+    /// Eight bytes of the Via branch, at an even offset, that a flood may number (``LiveFlood/stamp``): requests with
+    /// different branches are different transactions (RFC 3261 section 17.2.3). The request is as ``make`` built it,
+    /// with `sequence` of at least nine digits.
+    public static func branchStamp(_ request: [UInt8]) -> Int? {
+        let cookie = Array(";branch=z9hG4bK-".utf8)
+        guard let start = request.indices.first(where: { request[$0...].starts(with: cookie) }),
+            let end = request[(start + 1)...].firstIndex(where: { $0 == UInt8(ascii: ";") || $0 == 13 })
+        else { return nil }
+        let place = (end - 8) & ~1
+        return place >= start + cookie.count ? place : nil
+    }
+
     /// Where the empty line starts.
     private static func endOfHeaders(_ request: [UInt8]) -> Int? {
         (0..<max(0, request.count - 3)).first { Array(request[$0..<$0 + 4]) == [13, 10, 13, 10] }.map { $0 + 2 }

@@ -78,6 +78,27 @@ public struct DatagramSender {
         }
     }
 
+    /// The socket's own address and port.
+    public func localEndpoint() throws(Failure) -> Endpoint {
+        var address = sockaddr_in()
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let result = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket.rawValue, $0, &length) }
+        }
+        try SystemCall.check(Int(result), "ask for a socket's address", on: host.name)
+        let number = UInt32(bigEndian: address.sin_addr.s_addr)
+        return Endpoint(mac: MACAddress(of: number), address: number, port: UInt16(bigEndian: address.sin_port))
+    }
+
+    /// The first payload that comes within `timeout`; nil without one.
+    public func receive(timeout: Duration) -> [UInt8]? {
+        var polled = pollfd(fd: socket.rawValue, events: Int16(POLLIN), revents: 0)
+        guard poll(&polled, 1, Int32(timeout / .milliseconds(1))) > 0 else { return nil }
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        let count = recv(socket.rawValue, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+        return count < 0 ? nil : Array(buffer[..<count])
+    }
+
     /// Floods with one payload, with sendmmsg(2), on the calling thread.
     public func flood(_ payload: [UInt8], _ limits: SendLimits, until isStopping: () -> Bool = { false }) throws(Failure) -> Sent {
         let start = ContinuousClock.now

@@ -27,9 +27,17 @@ struct fastpath_flood_state {
 	uint32_t source_count; /* at least 1; sources are consecutive and taken in turn */
 	uint32_t next; /* of the sources, counted from 0 */
 	uint32_t ip_sum; /* RFC 1071 sum, not folded: the IP header without source and checksum */
-	uint32_t udp_sum; /* the same for the datagram and its pseudo header, without source and checksum */
+	uint32_t udp_sum; /* the same for the datagram and its pseudo header, without source, checksum and stamp */
+	uint32_t stamp_offset; /* where in the frame its number is written, in hexadecimal digits; even; 0: nowhere */
+	uint32_t padding;
 	uint64_t redirected; /* frames handed to the interface so far */
 };
+
+/* Digits in a stamp. */
+#define FASTPATH_STAMP_LENGTH 8
+
+/* No stamp beyond this offset: the verifier wants a bound. */
+#define FASTPATH_STAMP_LIMIT 1024
 
 /* Templates of mixed traffic; a power of two. */
 #define FASTPATH_MIX_COUNT 4096
@@ -43,7 +51,7 @@ struct fastpath_mix_template {
 };
 
 #ifndef __bpf__
-_Static_assert(sizeof(struct fastpath_flood_state) == 32, "flood_state has no padding");
+_Static_assert(sizeof(struct fastpath_flood_state) == 40, "flood_state has no padding");
 _Static_assert(sizeof(struct fastpath_mix_template) == FASTPATH_MIX_LENGTH, "whole words");
 #endif
 
