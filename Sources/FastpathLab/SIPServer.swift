@@ -51,7 +51,7 @@ public final class SIPServer: Sendable {
         """
         #!KAMAILIO
         # A registrar and proxy for a lab: nobody has to authenticate, nothing is kept on disk.
-        debug=0
+        debug=-2
         log_stderror=yes
         children=\(workers)
         disable_tcp=yes
