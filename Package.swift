@@ -36,6 +36,14 @@ let package = Package(
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
 
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
-        .testTarget(name: "FastpathLabTests", dependencies: ["FastpathLab"]),
-    ]
+        .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
+        .testTarget(name: "FastpathControlTests", dependencies: ["FastpathCore", "FastpathControl", "FastpathStore"]),
+
+        // The packet path and whole hosts: as root.
+        .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),
+        .testTarget(
+            name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "Support"], exclude: ["Fixtures"]),
+        .testTarget(name: "FastpathLabTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab"]),
+    ],
+    cLanguageStandard: .gnu2x
 )

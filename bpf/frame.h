@@ -3,15 +3,12 @@
 #ifndef FASTPATH_FRAME_H
 #define FASTPATH_FRAME_H
 
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-
 /*
  * The helpers that see beyond the linear part came with Linux 5.18. On an
  * older kernel the relocation makes this 0, the verifier removes the calls,
  * and nothing is lost: such a kernel has no frames of several buffers.
  */
-#define HAS_SEVERAL_BUFFERS \
-	bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_xdp_load_bytes)
+#define HAS_SEVERAL_BUFFERS bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_xdp_load_bytes)
 
 /* Bytes in the whole frame, those beyond the linear part included. */
 static __always_inline __u32 frame_length(struct xdp_md *ctx)

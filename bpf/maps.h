@@ -15,7 +15,8 @@ struct {
 	__uint(max_entries, FASTPATH_XSKS_ENTRIES);
 } xsks_map SEC(".maps");
 
-/* Key: IPv4 source in network byte order, as in the packet. Value: 1. User space writes, the program reads. */
+/* Key: IPv4 source in network byte order, as in the packet. Value: 1. User space writes, the program reads.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);
@@ -23,7 +24,8 @@ struct {
 	__uint(max_entries, FASTPATH_ALLOWED_ENTRIES);
 } allowed_ips SEC(".maps");
 
-/* Key: IPv4 source in network byte order, as in the packet. Value: 1. User space writes, the program reads. */
+/* Key: IPv4 source in network byte order, as in the packet. Value: 1. User space writes, the program reads.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);

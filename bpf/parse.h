@@ -3,12 +3,12 @@
 #ifndef FASTPATH_PARSE_H
 #define FASTPATH_PARSE_H
 
-#define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_IPV4	     0x0800
 #define FRAGMENT_OFFSET_MASK 0x1fff
 
 /* A UDP datagram to the SIP port. */
 struct sip_datagram {
-	__u32 source; /* IPv4, network byte order */
+	__u32 source;	      /* IPv4, network byte order */
 	__u32 payload_offset; /* bytes from the start of the frame */
 	__u32 payload_length; /* bytes, as the headers claim: the frame may hold fewer */
 };

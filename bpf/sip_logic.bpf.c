@@ -16,22 +16,22 @@
 #include "sip.h"
 
 /*
- * The first bytes of the payload, in place or copied to `copy`. False where
- * they cannot be read: what cannot be seen is never called malformed.
+ * The first bytes of the payload: in place, or copied to `copy` where a part
+ * of them lies behind the first buffer. False where they cannot be read: what
+ * cannot be seen is never called malformed.
  */
 static __always_inline bool open_window(struct xdp_md *ctx, const struct sip_datagram *sip,
 					__u8 copy[FASTPATH_WINDOW_LENGTH], struct sip_window *window)
 {
-	const __u8 *data_end = (const __u8 *)(long)ctx->data_end;
 	__u32 length = sip->payload_length, whole;
 
 	if (length > FASTPATH_WINDOW_LENGTH)
 		length = FASTPATH_WINDOW_LENGTH;
 	window->bytes = (const __u8 *)(long)ctx->data + sip->payload_offset;
-	window->end = data_end;
-	window->copied = false;
+	window->end = (const __u8 *)(long)ctx->data_end;
 	window->length = length;
-	if (!unlikely(window->bytes + length > data_end))
+	window->copied = false;
+	if (window->bytes + length <= window->end)
 		return true;
 
 	/* Either the frame holds less than its headers claim, or the rest is in a later buffer. */
@@ -39,12 +39,15 @@ static __always_inline bool open_window(struct xdp_md *ctx, const struct sip_dat
 	if (length > whole - sip->payload_offset)
 		length = whole - sip->payload_offset;
 	window->length = length;
-	if (window->bytes + length <= data_end)
+	if (window->bytes + length <= window->end)
 		return true;
+
+	__builtin_memset(copy, 0, FASTPATH_WINDOW_LENGTH);
 	window->bytes = copy;
-	window->copied = true;
 	window->end = copy + FASTPATH_WINDOW_LENGTH;
-	return HAS_SEVERAL_BUFFERS && length >= 1 && length <= FASTPATH_WINDOW_LENGTH && bpf_xdp_load_bytes(ctx, sip->payload_offset, copy, length) == 0;
+	window->copied = true;
+	return HAS_SEVERAL_BUFFERS && length >= 1 && length <= FASTPATH_WINDOW_LENGTH &&
+	       bpf_xdp_load_bytes(ctx, sip->payload_offset, copy, length) == 0;
 }
 
 /* The reason to drop the datagram, or PASSED. */
@@ -62,8 +65,10 @@ static __always_inline enum fastpath_reason judge(struct xdp_md *ctx, const stru
 	first_word = sip_first_word(&window);
 	if (sip_is_options(first_word) && !is_allowed(sip->source))
 		return FASTPATH_REASON_OPTIONS_DROPPED;
+	if (sip_is_response(first_word))
+		return FASTPATH_REASON_PASSED;
 	if (window.length >= FASTPATH_SHORT_PAYLOAD)
-		return (window.copied ? sip_copy_has_version(copy, window.length) : sip_has_version(&window)) ? FASTPATH_REASON_PASSED : FASTPATH_REASON_MALFORMED;
+		return sip_has_version(&window) ? FASTPATH_REASON_PASSED : FASTPATH_REASON_MALFORMED;
 	if (sip_is_register(first_word, &window))
 		return FASTPATH_REASON_MALFORMED;
 	return FASTPATH_REASON_PASSED;
@@ -79,13 +84,14 @@ int sip_xdp_prog(struct xdp_md *ctx)
 	__u64 *packets;
 
 	if (!parse_sip_datagram(ctx, &sip))
-		return XDP_PASS;
+		return XDP_PASS; /* not counted: FASTPATH_REASON_IGNORED */
 
 	reason = judge(ctx, &sip);
 	if (reason == FASTPATH_REASON_PASSED) {
 		__u32 queue = ctx->rx_queue_index;
 
 		action = XDP_PASS;
+		/* A slot may empty between the two calls: the helper then answers with its last argument. */
 		if (bpf_map_lookup_elem(&xsks_map, &queue))
 			action = bpf_redirect_map(&xsks_map, queue, XDP_PASS);
 		if (action == XDP_REDIRECT)

@@ -33,7 +33,8 @@ public struct Reason: Hashable, Sendable {
     public var isCounted: Bool { id != Reason.ignored.id }
 
     /// All of them, in order of display.
-    public static let all: [Reason] = (0...).lazy.map { fastpath_reason_row($0) }.prefix { $0 != nil }.compactMap(Reason.init(row:))
+    public static let all: [Reason] = (0...).lazy.map { fastpath_reason_row($0) }.prefix { $0 != nil }.compactMap(
+        Reason.init(row:))
 
     /// Those with a counter, in order of display.
     public static let counted = all.filter(\.isCounted)

@@ -30,9 +30,13 @@ public final class AddressMap {
                 because: "a map has 1 to \(UInt32.max) entries", next: "Choose another capacity.")
         }
         let name = kind.map
-        let fd = bpf_map_create(BPF_MAP_TYPE_HASH, name.name, UInt32(name.keySize), UInt32(name.valueSize), entries, nil)
+        let fd = bpf_map_create(
+            BPF_MAP_TYPE_HASH, name.name, UInt32(name.keySize), UInt32(name.valueSize), entries, nil)
         return try AddressMap(
-            BPFMap(owning: check(fd, "make the \(kind.listName) in the kernel", on: "\(capacity) entries", next: "Choose a smaller capacity.")))
+            BPFMap(
+                owning: check(
+                    fd, "make the \(kind.listName) in the kernel", on: "\(capacity) entries",
+                    next: "Choose a smaller capacity.")))
     }
 
     /// Every address, unsorted.
@@ -63,7 +67,9 @@ public final class AddressMap {
         var done = 0
         let ones = [UInt8](repeating: 1, count: min(prefixes.count, Self.batch))
         while done < prefixes.count {
-            let keys = try prefixes[done..<min(done + Self.batch, prefixes.count)].map { (prefix) throws(Failure) in try Self.key(prefix) }
+            let keys = try prefixes[done..<min(done + Self.batch, prefixes.count)].map { (prefix) throws(Failure) in
+                try Self.key(prefix)
+            }
             var count = UInt32(keys.count)
             if bpf_map_update_batch(map.fd, keys, ones, &count, nil) < 0 {
                 let code = errno

@@ -14,7 +14,9 @@ extension KernelEdges {
         let namespace = try namespace(of: interface)
         return try namespace.perform { () throws(Failure) in
             let link = try link(interface)
-            let old = try link.program.map { (found) throws(Failure) in (mode: found.mode, program: try Program.withID(found.id)) }
+            let old = try link.program.map { (found) throws(Failure) in
+                (mode: found.mode, program: try Program.withID(found.id))
+            }
             let program = try load(path, policy, keeping: old?.program, interface)
             let notes = try put(program, on: link, over: old, modes: modes, force: force)
             do throws(Failure) {
@@ -85,8 +87,10 @@ extension KernelEdges {
             if !modes.contains(present.mode) {
                 guard force else {
                     throw Failure(
-                        .modeConflict, tried: "change to \(modes.map(\.rawValue).joined(separator: " or ")) mode", on: link.name,
-                        because: "the kernel does not change from \(present.mode.rawValue) mode while a program is attached",
+                        .modeConflict, tried: "change to \(modes.map(\.rawValue).joined(separator: " or ")) mode",
+                        on: link.name,
+                        because:
+                            "the kernel does not change from \(present.mode.rawValue) mode while a program is attached",
                         next: "Add --force: it detaches first, and packets pass unfiltered for some milliseconds.")
                 }
                 try XDP.detach(present.program, from: link.index, mode: present.mode)
@@ -105,7 +109,8 @@ extension KernelEdges {
                 notes.append("\(mode.rawValue) mode was refused: \(error.reason)\(kernelsWord)")
             }
         }
-        throw Failure(.usage, tried: "attach the program", on: link.name, because: "no mode was given", next: "Give a mode.")
+        throw Failure(
+            .usage, tried: "attach the program", on: link.name, because: "no mode was given", next: "Give a mode.")
     }
 
     private func pin(_ program: Program, _ interface: InterfaceID) throws(Failure) {
@@ -120,7 +125,8 @@ extension KernelEdges {
     private func takeBack(
         _ program: Program, from index: UInt32, restoring old: (mode: XDPMode, program: Program)?
     ) throws(Failure) {
-        guard let attached = try LinkTable.read().first(where: { $0.index == index })?.program, attached.id == program.id
+        guard let attached = try LinkTable.read().first(where: { $0.index == index })?.program,
+            attached.id == program.id
         else { return }
         if let old, old.mode == attached.mode {
             try XDP.attach(old.program, to: index, mode: old.mode, replacing: program)

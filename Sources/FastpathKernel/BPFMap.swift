@@ -36,7 +36,8 @@ public final class BPFMap {
 
     /// The map with an id. Needs CAP_SYS_ADMIN.
     public static func withID(_ id: UInt32) throws(Failure) -> BPFMap {
-        try BPFMap(owning: check(bpf_map_get_fd_by_id(id), "open a map by its id", on: "map \(id)", next: "Run it as root."))
+        try BPFMap(
+            owning: check(bpf_map_get_fd_by_id(id), "open a map by its id", on: "map \(id)", next: "Run it as root."))
     }
 
     /// The map pinned at `path`, or nil where there is no pin.

@@ -25,17 +25,21 @@ public enum Host {
         guard !kernelIsOlder(than: oldestKernel) else {
             throw Failure(
                 .unsupported, tried: "run on this kernel", on: "uname -r",
-                because: "it is older than Linux \(oldestKernel.major).\(oldestKernel.minor)", next: "Boot a newer kernel.")
+                because: "it is older than Linux \(oldestKernel.major).\(oldestKernel.minor)",
+                next: "Boot a newer kernel.")
         }
         guard access(btfPath, R_OK) == 0 else {
             throw Failure(
-                .unsupported, tried: "read the kernel's type information", on: btfPath, because: "this kernel was built without BTF",
+                .unsupported, tried: "read the kernel's type information", on: btfPath,
+                because: "this kernel was built without BTF",
                 next: "Boot a kernel with CONFIG_DEBUG_INFO_BTF=y; Debian's have it.")
         }
         guard hasBPFFileSystem else {
             throw Failure(
                 .unsupported, tried: "find the BPF file system", on: bpfFileSystem, because: "none is mounted there",
-                next: "Run `mount -t bpf bpf \(bpfFileSystem)`; inside `ip netns exec` use `nsenter --net=/run/netns/NAME` instead, which does not hide it.")
+                next:
+                    "Run `mount -t bpf bpf \(bpfFileSystem)`; inside `ip netns exec` use `nsenter --net=/run/netns/NAME` instead, which does not hide it."
+            )
         }
     }
 

@@ -18,7 +18,8 @@ public final class KernelEdges {
         let index = if_nametoindex(name)
         guard index != 0 else {
             throw Failure(
-                .noInterface, tried: "find the interface", on: name, because: "this network namespace has none of that name",
+                .noInterface, tried: "find the interface", on: name,
+                because: "this network namespace has none of that name",
                 next: "`ip -br link` lists them.")
         }
         return InterfaceID(index: index, namespace: try NetworkNamespace.current().cookie)
@@ -36,14 +37,16 @@ public final class KernelEdges {
                 states += try edges(in: namespace, pinned: there, all: false)
             } else {
                 states += there.map {
-                    EdgeState(interface: $0, name: nil, driver: nil, namespaceName: nil, attachment: nil, isPinned: true)
+                    EdgeState(
+                        interface: $0, name: nil, driver: nil, namespaceName: nil, attachment: nil, isPinned: true)
                 }
             }
         }
         return states
     }
 
-    private func edges(in namespace: NetworkNamespace, pinned: [InterfaceID], all: Bool) throws(Failure) -> [EdgeState] {
+    private func edges(in namespace: NetworkNamespace, pinned: [InterfaceID], all: Bool) throws(Failure) -> [EdgeState]
+    {
         try namespace.perform { () throws(Failure) in
             let links = try LinkTable.read()
             var states: [EdgeState] = []
@@ -56,7 +59,8 @@ public final class KernelEdges {
             let known = Set(links.map(\.index))
             states += pinned.filter { !known.contains($0.index) }.map {
                 EdgeState(
-                    interface: $0, name: nil, driver: nil, namespaceName: namespace.name, attachment: nil, isPinned: true)
+                    interface: $0, name: nil, driver: nil, namespaceName: namespace.name, attachment: nil,
+                    isPinned: true)
             }
             return states
         }
@@ -74,7 +78,8 @@ public final class KernelEdges {
         }
         return EdgeState(
             interface: interface, name: link.name, driver: driverName(of: link.name), namespaceName: namespace.name,
-            attachment: attachment, isPinned: isPinned)
+            attachment: attachment, isPinned: isPinned,
+            otherInstance: isPinned ? nil : pins.otherInstance(holding: interface))
     }
 
     // MARK: Lists
@@ -111,7 +116,8 @@ public final class KernelEdges {
     /// A public map of an edge: by the attached program, else by the pin.
     func map(_ map: PublicMap, of edge: EdgeState) throws(Failure) -> BPFMap {
         if let attachment = edge.attachment, attachment.isEdge,
-            let found = try Program.withID(attachment.programID).map(map) {
+            let found = try Program.withID(attachment.programID).map(map)
+        {
             return found
         }
         if edge.isPinned, let found = try BPFMap.pinned(at: pins.mapPath(map, edge.interface)) { return found }
@@ -125,7 +131,8 @@ public final class KernelEdges {
         if let namespace = try NetworkNamespace.find(cookie: interface.namespace) { return namespace }
         throw Failure(
             .noInterface, tried: "find the network namespace", on: "cookie \(interface.namespace)",
-            because: "it is gone, and its interfaces with it", next: "`vos-fastpath down --all` removes what is left of it.")
+            because: "it is gone, and its interfaces with it",
+            next: "`vos-fastpath down --all` removes what is left of it.")
     }
 }
 

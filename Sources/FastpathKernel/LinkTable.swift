@@ -35,7 +35,8 @@ public enum LinkTable {
     public static func read() throws(Failure) -> [Link] {
         let netlink = FileDescriptor(
             try check(
-                socket(AF_NETLINK, Int32(SOCK_RAW.rawValue) | O_CLOEXEC, NETLINK_ROUTE), "open rtnetlink", on: "AF_NETLINK"))
+                socket(AF_NETLINK, Int32(SOCK_RAW.rawValue) | O_CLOEXEC, NETLINK_ROUTE), "open rtnetlink",
+                on: "AF_NETLINK"))
         var request = Request()
         let size = MemoryLayout<Request>.size
         _ = try check(Int32(send(netlink.rawValue, &request, size, 0)), "list the interfaces", on: "rtnetlink")

@@ -48,7 +48,8 @@ public final class LoadedObject {
         guard let path else {
             let embedded = fastpath_sip_logic()
             return try LoadedObject(
-                bytes: UnsafeRawBufferPointer(start: embedded.bytes, count: embedded.length), name: "the built-in program",
+                bytes: UnsafeRawBufferPointer(start: embedded.bytes, count: embedded.length),
+                name: "the built-in program",
                 options: options)
         }
         let content = try readFile(path)
@@ -60,10 +61,12 @@ public final class LoadedObject {
     public func program(_ name: String) throws(Failure) -> Program {
         guard let program = bpf_object__find_program_by_name(object, name) else {
             throw Failure(
-                .unsupported, tried: "find the program \(name)", on: self.name, because: "the object has none of that name",
+                .unsupported, tried: "find the program \(name)", on: self.name,
+                because: "the object has none of that name",
                 next: "Give the object that this project builds.")
         }
-        return try Program(owning: check(fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0), "hold a program", on: name))
+        return try Program(
+            owning: check(fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0), "hold a program", on: name))
     }
 
     public func map(_ name: String) throws(Failure) -> BPFMap {
@@ -106,13 +109,15 @@ public final class LoadedObject {
             else {
                 throw Failure(
                     .unsupported, tried: "use map \(replacement.id) as \(mapName)", on: name,
-                    because: "its type or sizes differ from the object's", next: "Run `down` and `up` to make the maps anew.")
+                    because: "its type or sizes differ from the object's",
+                    next: "Run `down` and `up` to make the maps anew.")
             }
             _ = try check(bpf_map__reuse_fd(map, replacement.fd), "use map \(replacement.id) as \(mapName)", on: name)
         }
         for (mapName, capacity) in options.capacities {
             let map = try requireMap(mapName, of: object, name)
-            _ = try check(bpf_map__set_max_entries(map, UInt32(clamping: capacity)), "size the map \(mapName)", on: name)
+            _ = try check(
+                bpf_map__set_max_entries(map, UInt32(clamping: capacity)), "size the map \(mapName)", on: name)
         }
         if severalBuffers {
             var program = bpf_object__next_program(object, nil)
@@ -125,7 +130,9 @@ public final class LoadedObject {
         }
     }
 
-    private static func requireMap(_ mapName: String, of object: OpaquePointer, _ name: String) throws(Failure) -> OpaquePointer {
+    private static func requireMap(_ mapName: String, of object: OpaquePointer, _ name: String) throws(Failure)
+        -> OpaquePointer
+    {
         guard let map = bpf_object__find_map_by_name(object, mapName) else {
             throw Failure(
                 .unsupported, tried: "find the map \(mapName)", on: name, because: "the object has none of that name",

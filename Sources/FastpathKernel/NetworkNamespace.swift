@@ -49,10 +49,15 @@ public struct NetworkNamespace: Hashable, Sendable {
     public func perform<Result>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         guard let path else { return try body() }
         let home = FileDescriptor(
-            try check(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), "open the own network namespace", on: "/proc"))
+            try check(
+                open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), "open the own network namespace", on: "/proc"))
         let other = FileDescriptor(
-            try check(open(path, O_RDONLY | O_CLOEXEC), "open a network namespace", on: name ?? path, next: "Check that it exists: `ip netns`."))
-        _ = try check(setns(other.rawValue, Self.newNetwork), "enter a network namespace", on: name ?? path, next: "Run it as root.")
+            try check(
+                open(path, O_RDONLY | O_CLOEXEC), "open a network namespace", on: name ?? path,
+                next: "Check that it exists: `ip netns`."))
+        _ = try check(
+            setns(other.rawValue, Self.newNetwork), "enter a network namespace", on: name ?? path,
+            next: "Run it as root.")
         // To go on in a foreign namespace would be worse than to stop.
         defer { precondition(setns(home.rawValue, Self.newNetwork) == 0, "cannot return to the own network namespace") }
         return try body()

@@ -21,12 +21,15 @@ struct PinFolder {
     func mapPath(_ map: PublicMap, _ interface: InterfaceID) -> String { "\(path(interface))/\(map.name)" }
 
     func interfaces() -> [InterfaceID] {
-        namesInFolder(interfacesPath).compactMap(InterfaceID.init(pinName:)).sorted { ($0.namespace, $0.index) < ($1.namespace, $1.index) }
+        namesInFolder(interfacesPath).compactMap(InterfaceID.init(pinName:)).sorted {
+            ($0.namespace, $0.index) < ($1.namespace, $1.index)
+        }
     }
 
     func make(_ path: String) throws(Failure) {
         guard mkdir(path, 0o700) != 0, errno != EEXIST else { return }
-        _ = try check(-1, "make a folder for pins", on: path, next: "Mount the BPF file system: `mount -t bpf bpf /sys/fs/bpf`.")
+        _ = try check(
+            -1, "make a folder for pins", on: path, next: "Mount the BPF file system: `mount -t bpf bpf /sys/fs/bpf`.")
     }
 
     func makeRoot() throws(Failure) { try make(root) }

@@ -44,7 +44,9 @@ public final class Program {
 
     /// The program with an id. Needs CAP_SYS_ADMIN.
     public static func withID(_ id: UInt32) throws(Failure) -> Program {
-        try Program(owning: check(bpf_prog_get_fd_by_id(id), "open a program by its id", on: "program \(id)", next: "Run it as root."))
+        try Program(
+            owning: check(
+                bpf_prog_get_fd_by_id(id), "open a program by its id", on: "program \(id)", next: "Run it as root."))
     }
 
     /// The program pinned at `path`, or nil where there is no pin.

@@ -51,7 +51,8 @@ public final class ProgramInstance {
         guard let verdict = Verdict(rawValue: result.action), moved.total <= 1 else {
             throw Failure(
                 tried: "judge a frame", on: "\(frame.count) bytes",
-                because: "the program answered \(result.action) and counted \(moved.total) packets", next: "Report it with the frame.")
+                because: "the program answered \(result.action) and counted \(moved.total) packets",
+                next: "Report it with the frame.")
         }
         return (verdict, reasons.first ?? .ignored)
     }

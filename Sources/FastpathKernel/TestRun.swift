@@ -39,7 +39,8 @@ public enum TestRun {
             }
         } while result < 0 && errno == EINTR
         _ = try check(
-            result, "run the program on a frame", on: "\(frame.count) bytes", next: "Linux 5.18 takes frames of up to 64 KB, older ones less.")
+            result, "run the program on a frame", on: "\(frame.count) bytes",
+            next: "Linux 5.18 takes frames of up to 64 KB, older ones less.")
         return Result(action: options.retval, duration: options.duration)
     }
 

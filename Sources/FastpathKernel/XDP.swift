@@ -42,7 +42,8 @@ public enum XDP {
         options.old_prog_fd = program.fd
         let result = bpf_xdp_detach(Int32(interface), flag(mode) | UInt32(XDP_FLAGS_REPLACE), &options)
         if result == -EEXIST || result == -ENODEV { return }
-        _ = try check(result, "detach the program", on: "ifindex \(interface)", next: "Try `ip link set dev IFACE xdp off`.")
+        _ = try check(
+            result, "detach the program", on: "ifindex \(interface)", next: "Try `ip link set dev IFACE xdp off`.")
     }
 
     private static func flag(_ mode: XDPMode) -> UInt32 {

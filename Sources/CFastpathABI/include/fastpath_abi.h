@@ -21,7 +21,7 @@
 /* A payload shorter than this many bytes need not show "SIP/2.0". */
 #define FASTPATH_SHORT_PAYLOAD 20
 
-#define FASTPATH_PROGRAM_NAME "sip_xdp_prog"
+#define FASTPATH_PROGRAM_NAME	 "sip_xdp_prog"
 #define FASTPATH_PROGRAM_SECTION "xdp"
 
 /*
@@ -32,17 +32,17 @@
  *   blocked_ips   IPv4 address, network byte order -> u8 1    user space writes, the program reads
  *   xdp_counters  u32 counter key -> u64 packets, per CPU      the program writes, user space reads
  */
-#define FASTPATH_MAPS(X)                      \
-	X(XSKS, xsks_map, 4, 4, 64)           \
-	X(ALLOWED, allowed_ips, 4, 1, 256)    \
-	X(BLOCKED, blocked_ips, 4, 1, 1024)   \
+#define FASTPATH_MAPS(X)                                                                                     \
+	X(XSKS, xsks_map, 4, 4, 64)                                                                          \
+	X(ALLOWED, allowed_ips, 4, 1, 256)                                                                   \
+	X(BLOCKED, blocked_ips, 4, 1, 1024)                                                                  \
 	X(COUNTERS, xdp_counters, 4, 8, 5)
 
 enum fastpath_map {
 #define X(NAME, name, key, value, entries) FASTPATH_MAP_##NAME,
 	FASTPATH_MAPS(X)
 #undef X
-	FASTPATH_MAP_COUNT,
+		FASTPATH_MAP_COUNT,
 };
 
 enum fastpath_map_entries {
@@ -59,18 +59,19 @@ enum fastpath_map_entries {
  *   label     in tables and in read_xdp_stats.sh
  *   sentence  the rule, for a person who asks why
  */
-#define FASTPATH_REASONS(X)                                                                          \
-	X(IGNORED, ignored, 255, PASS, "Not SIP on UDP 5060",                                        \
-	  "Not a whole IPv4 UDP header with destination port 5060: left to the kernel, not counted.") \
-	X(OPTIONS_DROPPED, options_dropped, 0, DROP, "OPTIONS dropped (stealth)",                    \
-	  "OPTIONS from a source that is not in allowed_ips: dropped, so that a scanner sees nothing.") \
-	X(BLOCKED, blocked, 3, DROP, "Blocked (DoS list)",                                           \
-	  "The source is in blocked_ips: everything it sends to UDP 5060 is dropped.")               \
-	X(MALFORMED, malformed, 4, DROP, "Malformed (dropped)",                                      \
-	  "No \"SIP/2.0\" in the first 64 bytes of a payload of 20 bytes or more, or a REGISTER too short to have one: dropped.") \
-	X(REDIRECTED, redirected, 1, REDIRECT, "Redirected (AF_XDP)",                                \
-	  "Good SIP, and xsks_map holds a socket for the receive queue: redirected to AF_XDP.")      \
-	X(PASSED, passed, 2, PASS, "Passed to stack",                                                \
+#define FASTPATH_REASONS(X)                                                                                  \
+	X(IGNORED, ignored, 255, PASS, "Not SIP on UDP 5060",                                                \
+	  "Not a whole IPv4 UDP header with destination port 5060: left to the kernel, not counted.")        \
+	X(OPTIONS_DROPPED, options_dropped, 0, DROP, "OPTIONS dropped (stealth)",                            \
+	  "OPTIONS from a source that is not in allowed_ips: dropped, so that a scanner sees nothing.")      \
+	X(BLOCKED, blocked, 3, DROP, "Blocked (DoS list)",                                                   \
+	  "The source is in blocked_ips: everything it sends to UDP 5060 is dropped.")                       \
+	X(MALFORMED, malformed, 4, DROP, "Malformed (dropped)",                                              \
+	  "No \"SIP/2.0\" in the first 64 bytes of a payload of 20 bytes or more, or a REGISTER too short "  \
+	  "to have one: dropped.")                                                                           \
+	X(REDIRECTED, redirected, 1, REDIRECT, "Redirected (AF_XDP)",                                        \
+	  "Good SIP, and xsks_map holds a socket for the receive queue: redirected to AF_XDP.")              \
+	X(PASSED, passed, 2, PASS, "Passed to stack",                                                        \
 	  "Good SIP, and no AF_XDP socket for the receive queue: passed to the kernel's stack.")
 
 enum fastpath_reason {

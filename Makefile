@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make         build/vmlinux.h, build/sip_logic.bpf.o, build/vos-fastpath
+# make demo    the main job on a simulated network, as root; nothing is left behind
+# make test    everything, as root
+# make help    all targets
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+SWIFT ?= swift
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+PREFIX ?= /usr/local
+DESTDIR ?=
+BTF := /sys/kernel/btf/vmlinux
+
+# A vmlinux.h from elsewhere, for a kernel without BTF.
+VMLINUX ?=
+
+BPF_CFLAGS := -target bpf -O2 -mcpu=v3 -g -Wall -Wextra -Werror -std=gnu17 \
+	-Ibuild -Ibpf -ISources/CFastpathABI/include -I/usr/include/$(shell uname -m)-linux-gnu
+BPF_OBJECTS := build/sip_logic.bpf.o $(patsubst bpf/lab/%.bpf.c,build/lab/%.bpf.o,$(wildcard bpf/lab/*.bpf.c))
+
+# One linking mode, so that nothing is built twice; static, so that the command starts fast and runs where no Swift is.
+RELEASE := -c release --static-swift-stdlib
+SWIFT_SOURCES := Package.swift $(shell find Sources -type f 2>/dev/null)
+
+.PHONY: all demo test bench install uninstall fmt check clean help setup
+
+all: build/vos-fastpath ## Build the program and the command
+
+# $(call need,COMMAND,WHAT TO INSTALL): a sentence in place of "command not found".
+need = @command -v "$(1)" > /dev/null || { echo "make: $(1) is missing. Install $(2); 'make setup' installs what Debian has." >&2; exit 1; }
+
+build/vmlinux.h: $(VMLINUX)
+	@mkdir -p build
+ifneq ($(VMLINUX),)
+	cp $(VMLINUX) $@
+else
+	@test -r $(BTF) || { echo "make: this kernel has no BTF ($(BTF)). Boot one with CONFIG_DEBUG_INFO_BTF=y, or run make VMLINUX=FILE with a vmlinux.h for it." >&2; exit 1; }
+	$(call need,$(BPFTOOL),Debian's bpftool)
+	$(BPFTOOL) btf dump file $(BTF) format c > $@
+endif
+
+build/%.bpf.o: bpf/%.bpf.c build/vmlinux.h Makefile
+	$(call need,$(CLANG),clang of the Swift toolchain or Debian's clang)
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
+
+-include $(BPF_OBJECTS:.o=.d)
+
+build/vos-fastpath: $(BPF_OBJECTS) $(SWIFT_SOURCES)
+	$(call need,$(SWIFT),a Swift toolchain of 6.2 or newer from swift.org)
+	$(SWIFT) build $(RELEASE) --product vos-fastpath
+	cp .build/release/vos-fastpath $@.new && strip $@.new && mv $@.new $@
+
+demo: setup ## The edge at work on a simulated network, then the table with and without it (root, about a minute)
+	@$(MAKE) --no-print-directory all
+	build/vos-fastpath demo
+
+test: setup ## Every test: without root, on the packet path, end to end in namespaces (root)
+	@$(MAKE) --no-print-directory all
+	Tests/run
+
+bench: setup ## Measure; prints a table and writes build/bench.json (root)
+	@$(MAKE) --no-print-directory all
+	build/vos-fastpath bench --output build/bench.json
+
+setup: ## Install the Debian packages that are missing (root); starts no service
+	@scripts/setup.sh
+
+include packaging/install.mk
+
+fmt: ## Format Swift and C
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Package.swift
+	clang-format-14 -i bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h
+
+check: build/vos-fastpath ## Formatting, shell scripts, generated tables; changes nothing
+	@scripts/check.sh
+
+clean: ## Remove what was built
+	rm -rf build .build
+
+help: ## This list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile packaging/install.mk | expand -t 20

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathCore
+import Glibc
+
+/// A row of a fixture: a frame, the policy it meets and what must become of it. The format is explained in the
+/// fixture's own head.
+public struct FrameRow: Sendable, CustomStringConvertible {
+    public var name: String
+    public var blocked: [IPPrefix] = []
+    public var allowed: [IPPrefix] = []
+    public var hasSocket = false
+    public var verdict = Verdict.pass
+    public var reason = Reason.ignored
+    public var frame: [UInt8] = []
+
+    public init(name: String) { self.name = name }
+
+    public var description: String { name }
+}
+
+/// What is wrong with a fixture.
+public struct FixtureError: Error {
+    public var text: String
+}
+
+extension FrameRow {
+    /// The rows of a fixture.
+    public static func read(path: String) throws -> [FrameRow] {
+        guard let file = fopen(path, "r") else { throw FixtureError(text: "no fixture at \(path)") }
+        defer { fclose(file) }
+        var rows: [FrameRow] = []
+        var line: UnsafeMutablePointer<CChar>?
+        var size = 0
+        defer { free(line) }
+        while getline(&line, &size, file) >= 0, let start = line {
+            let text = String(cString: start).trimmingSuffix("\n")
+            if text.isEmpty || text.hasPrefix("#") { continue }
+            if let name = text.after("row: ") {
+                rows.append(FrameRow(name: name))
+            } else if rows.isEmpty {
+                throw FixtureError(text: "a line before the first row: \(text)")
+            } else {
+                try rows[rows.count - 1].read(text)
+            }
+        }
+        return rows
+    }
+
+    private mutating func read(_ line: String) throws {
+        if let policy = line.after("policy: ") {
+            for word in policy.split(separator: ",") { try readPolicy(word.drop { $0 == " " }) }
+        } else if let expected = line.after("expect: ") {
+            let words = expected.split(separator: " ")
+            guard words.count == 2, let verdict = Verdict.allCases.first(where: { $0.name == words[0] }),
+                let reason = Reason.all.first(where: { $0.name == words[1] })
+            else { throw FixtureError(text: "expectation: \(line)") }
+            (self.verdict, self.reason) = (verdict, reason)
+        } else {
+            frame += try Self.bytes(line)
+        }
+    }
+
+    private mutating func readPolicy(_ word: Substring) throws {
+        let parts = word.split(separator: " ")
+        if parts == ["socket"] {
+            hasSocket = true
+            return
+        }
+        let octets = parts.last?.split(separator: ".").compactMap { UInt32($0) } ?? []
+        guard parts.count == 2, octets.count == 4 else { throw FixtureError(text: "policy: \(word)") }
+        let address = IPPrefix(ipv4: octets.reduce(0) { $0 << 8 | $1 })
+        if parts[0] == "block" { blocked.append(address) } else { allowed.append(address) }
+    }
+
+    /// `0a1b`, `"text"` with \r \n \t, or `41*20`.
+    static func bytes(_ line: String) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        var rest = line[...]
+        while true {
+            rest = rest.drop { $0 == " " }
+            guard let first = rest.first else { return bytes }
+            if first == "\"" {
+                guard let end = rest.dropFirst().firstIndex(of: "\"") else { throw FixtureError(text: "open text: \(line)") }
+                bytes += unescaped(rest[rest.index(after: rest.startIndex)..<end])
+                rest = rest[rest.index(after: end)...]
+            } else {
+                let word = rest.prefix { $0 != " " }
+                rest = rest.dropFirst(word.count)
+                let parts = word.split(separator: "*")
+                let digits = Array(parts[0])
+                guard digits.count.isMultiple(of: 2), parts.count <= 2 else { throw FixtureError(text: "bytes: \(word)") }
+                let unit = stride(from: 0, to: digits.count, by: 2).compactMap { UInt8(String(digits[$0...$0 + 1]), radix: 16) }
+                guard unit.count * 2 == digits.count, let times = parts.count == 2 ? Int(parts[1]) : 1
+                else { throw FixtureError(text: "bytes: \(word)") }
+                for _ in 0..<times { bytes += unit }
+            }
+        }
+    }
+
+    private static func unescaped(_ text: Substring) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var escaped = false
+        for byte in text.utf8 {
+            if escaped {
+                bytes.append(byte == 0x72 ? 0x0d : byte == 0x6e ? 0x0a : byte == 0x74 ? 0x09 : byte)
+                escaped = false
+            } else if byte == 0x5c {
+                escaped = true
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return bytes
+    }
+}
+
+extension String {
+    fileprivate func after(_ prefix: String) -> String? {
+        hasPrefix(prefix) ? String(dropFirst(prefix.count)) : nil
+    }
+
+    fileprivate func trimmingSuffix(_ suffix: String) -> String {
+        hasSuffix(suffix) ? String(dropLast(suffix.count)) : self
+    }
+}
