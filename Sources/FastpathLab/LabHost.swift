@@ -127,6 +127,7 @@ enum VethPair {
     ) throws(Failure) -> (LabInterface, LabInterface) {
         for (port, peer) in [(first, second), (second, first)] {
             let address = "\(IPPrefix(ipv4: port.address))/\(port.prefixLength)"
+            try port.host.ip(["link", "set", port.interface, "address", "\(MACAddress(of: port.address))"])
             try port.host.ip(["addr", "replace", address, "dev", port.interface])
             try port.host.ip(["link", "set", port.interface, "up"])
             // For good: a flood must not push the neighbour out of the table.

@@ -83,16 +83,7 @@ public final class Laboratory: Sendable {
 
     /// A new host: a network namespace with its loopback up and nothing else.
     public func addHost(_ hostName: String) throws(Failure) -> LabHost {
-        let namespaceName = Self.namespacePrefix(of: name) + hostName
-        try Shell.run(["ip", "netns", "add", namespaceName])
-        let host = LabHost(name: hostName, namespace: try .named(namespaceName))
-        // Labs speak IPv4; no neighbour discovery between the counted packets. Spoofed sources come in on any interface.
-        try host.setKernelParameter("net/ipv6/conf/all/disable_ipv6", "1")
-        try host.setKernelParameter("net/ipv6/conf/default/disable_ipv6", "1")
-        try host.setKernelParameter("net/ipv4/conf/all/rp_filter", "0")
-        try host.setKernelParameter("net/ipv4/conf/default/rp_filter", "0")
-        try host.ip(["link", "set", "lo", "up"])
-        return host
+        try LabNamespace.make(Self.namespacePrefix(of: name) + hostName, host: hostName)
     }
 
     /// Joins two hosts by a veth pair, both ends up, each with its address and knowing the other's for good.
@@ -157,6 +148,20 @@ public final class Laboratory: Sendable {
 
 /// Named network namespaces (ip-netns(8)).
 enum LabNamespace {
+    /// A new namespace with its loopback up. IPv4 only: no neighbour discovery between the counted packets; and
+    /// spoofed sources may come in on any interface.
+    static func make(_ name: String, host: String) throws(Failure) -> LabHost {
+        try Shell.run(["ip", "netns", "add", name])
+        let host = LabHost(name: host, namespace: try .named(name))
+        for scope in ["all", "default"] {
+            // Absent where the kernel was booted without IPv6.
+            try? host.setKernelParameter("net/ipv6/conf/\(scope)/disable_ipv6", "1")
+            try host.setKernelParameter("net/ipv4/conf/\(scope)/rp_filter", "0")
+        }
+        try host.ip(["link", "set", "lo", "up"])
+        return host
+    }
+
     /// Ends the processes in a namespace, removes its veth pairs (at once: the namespace itself goes later, when the
     /// kernel finds the time) and its name.
     static func remove(_ name: String) {

@@ -127,16 +127,18 @@ public struct SIPpReport: Hashable, Sendable {
         guard let attempted = value("TotalCallCreated"), let completed = value("SuccessfulCall(C)"),
             let failed = value("FailedCall(C)"), let retransmissions = value("Retransmissions(C)")
         else { return nil }
-        self.attempted = attempted
         self.completed = completed
         self.failed = failed
         self.retransmissions = retransmissions
-        responseTimes = Self.responseTimes(messages).sorted()
-        answered = responseTimes.count
+        let traced = Self.trace(messages)
+        // The statistics are up to a second old, the trace is not.
+        self.attempted = max(attempted, traced.calls)
+        responseTimes = traced.times.sorted()
+        answered = traced.times.count
     }
 
     /// A line is date, time, seconds since 1970, S or R, Call-ID, CSeq, first line, with tabs between them.
-    private static func responseTimes(_ messages: String) -> [Duration] {
+    private static func trace(_ messages: String) -> (calls: Int, times: [Duration]) {
         /// By Call-ID: the CSeq of the first request and when it was sent; nil once it was answered.
         var open: [Substring: (sequence: Substring, sent: Double)?] = [:]
         var times: [Duration] = []
@@ -151,6 +153,6 @@ public struct SIPpReport: Hashable, Sendable {
                 open[call] = .some(nil)
             }
         }
-        return times
+        return (open.count, times)
     }
 }

@@ -19,7 +19,7 @@ public struct RawSender {
     }
 
     /// Sends the frames in order, at most `rate` a second (nil: as fast as it goes). What the interface refused is in
-    /// the result; other packets that leave it meanwhile would be counted too.
+    /// the result.
     @discardableResult
     public func send(_ frames: [[UInt8]], rate: Int? = nil) throws(Failure) -> Sent {
         let before = try interface.statistics()
@@ -31,8 +31,8 @@ public struct RawSender {
             next += count
         }
         let duration = ContinuousClock.now - start
-        let change = try interface.statistics() - before
-        return Sent(packets: Int(change.sent), refused: Int(change.sendDropped), duration: duration)
+        let refused = try Int((interface.statistics() - before).sendDropped)
+        return Sent(packets: next - refused, refused: refused, duration: duration)
     }
 
     private func send(_ frame: [UInt8]) throws(Failure) {
@@ -170,16 +170,30 @@ public final class DatagramReceiver: Sendable {
 
     deinit { close(socket) }
 
-    /// The payloads that wait in the socket, or come within `timeout` of each other.
-    public func receive(timeout: Duration) -> [[UInt8]] {
-        var payloads: [[UInt8]] = []
+    /// What was heard.
+    public struct Datagram: Hashable, Sendable {
+        /// The sender's IPv4 address, host byte order.
+        public var source: UInt32
+        public var payload: [UInt8]
+    }
+
+    /// The datagrams that wait in the socket, or come within `timeout` of each other.
+    public func receive(timeout: Duration) -> [Datagram] {
+        var datagrams: [Datagram] = []
         var buffer = [UInt8](repeating: 0, count: 65536)
         var polled = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
         while poll(&polled, 1, Int32(timeout / .milliseconds(1))) > 0 {
-            let count = recv(socket, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-            if count >= 0 { payloads.append(Array(buffer[..<count])) }
+            var address = sockaddr_in()
+            var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+            let count = withUnsafeMutablePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    recvfrom(socket, &buffer, buffer.count, Int32(MSG_DONTWAIT), $0, &length)
+                }
+            }
+            guard count >= 0 else { continue }
+            datagrams.append(Datagram(source: UInt32(bigEndian: address.sin_addr.s_addr), payload: Array(buffer[..<count])))
         }
-        return payloads
+        return datagrams
     }
 }
 
