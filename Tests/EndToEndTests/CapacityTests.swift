@@ -72,7 +72,7 @@ extension EndToEndTests {
                     counted: [.blocked: 2, .passed: 1], heard: [next.register()])
 
                 expectFailure(
-                    try edge.run("up", "sip0", "--blocked-capacity", "2001"), saying: "2002 entries", "--blocked-capacity")
+                    try edge.run("up", "sip0", "--blocked-capacity", "2001"), saying: "2002 entries", "Choose 2002 or more")
                 #expect(try edge.status().list(.block)?.capacity == 2048, "refused: as it was")
                 try edge.done("up", "sip0", "--blocked-capacity", "2002")
                 #expect(try edge.status().list(.block)?.capacity == 2002)
