@@ -9,13 +9,18 @@ public protocol PolicyMapPort {
     var capacity: Int { get }
     /// Every entry, unsorted, whoever wrote it.
     func prefixes() throws(Failure) -> [IPPrefix]
+    /// Those of `prefixes` that it holds: a look-up each, for few.
+    func contained(_ prefixes: [IPPrefix]) throws(Failure) -> Set<IPPrefix>
     /// Adds those that are not there; entries that are there stay. Throws `.mapFull` when it overflows,
     /// with what fitted left in place.
+    /// `progress` gets the number done so far.
     func insert(_ prefixes: [IPPrefix], progress: (Int) -> Void) throws(Failure)
     /// Removes those that are there.
     func remove(_ prefixes: [IPPrefix]) throws(Failure)
     /// No more writes from user space, for good (BPF_MAP_FREEZE); programs go on reading.
     func freeze() throws(Failure)
+    /// Was it frozen? The kernel tells in /proc/self/fdinfo.
+    func isFrozen() throws(Failure) -> Bool
 }
 
 /// The mode that `up` asks for.
@@ -69,6 +74,9 @@ public protocol EdgeKernelPort {
 
     func counters(of edge: EdgeState) throws(Failure) -> Counters
 
+    /// The kernel's id of the `xdp_counters` that the program on `edge` counts in.
+    func countersMapID(of edge: EdgeState) throws(Failure) -> UInt32
+
     /// How many slots of `xsks_map` hold a socket. Nil where the kernel does not tell.
     func socketCount(of edge: EdgeState) throws(Failure) -> Int?
 }
@@ -79,7 +87,8 @@ public protocol PolicyRecord {
     func count(_ kind: PolicyKind) throws(Failure) -> Int
     /// Those of `prefixes` that are recorded.
     func contained(_ prefixes: [IPPrefix], in kind: PolicyKind) throws(Failure) -> Set<IPPrefix>
-    /// In one transaction, durable when it returns. Entries that are there stay as they are.
+    /// In one transaction, durable when it returns. Entries that are there stay as they are. `progress` gets the
+    /// number done so far.
     func insert(_ entries: [PolicyEntry], progress: (Int) -> Void) throws(Failure)
     /// In one transaction, durable when it returns.
     func remove(_ prefixes: [IPPrefix], from kind: PolicyKind) throws(Failure)

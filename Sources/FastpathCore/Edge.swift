@@ -68,10 +68,13 @@ public struct EdgeState: Hashable, Sendable {
     public var attachment: Attachment?
     /// Does this instance hold pins for the interface?
     public var isPinned: Bool
+    /// The name of another instance of the edge that holds pins for the interface ("default" for the one without
+    /// a name), or nil. Its policy is not this instance's business.
+    public var otherInstance: String?
 
     public init(
         interface: InterfaceID, name: String?, driver: String?, namespaceName: String?, attachment: Attachment?,
-        isPinned: Bool
+        isPinned: Bool, otherInstance: String? = nil
     ) {
         self.interface = interface
         self.name = name
@@ -79,8 +82,12 @@ public struct EdgeState: Hashable, Sendable {
         self.namespaceName = namespaceName
         self.attachment = attachment
         self.isPinned = isPinned
+        self.otherInstance = otherInstance
     }
 
     /// Is a program of ours filtering there?
     public var isFiltering: Bool { attachment?.isEdge ?? false }
+
+    /// Is a program filtering there whose policy this instance looks after?
+    public var isFilteringForUs: Bool { isFiltering && otherInstance == nil }
 }

@@ -78,7 +78,8 @@ public final class KernelEdges {
         }
         return EdgeState(
             interface: interface, name: link.name, driver: driverName(of: link.name), namespaceName: namespace.name,
-            attachment: attachment, isPinned: isPinned)
+            attachment: attachment, isPinned: isPinned,
+            otherInstance: isPinned ? nil : pins.otherInstance(holding: interface))
     }
 
     // MARK: Lists

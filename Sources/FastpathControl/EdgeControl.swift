@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathCore
+
+/// Puts the edge on interfaces and takes it off again, and tells how it is.
+public struct EdgeControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: ControlLock> {
+    let kernel: Kernel
+    let record: Record
+    let lock: Lock
+
+    public init(kernel: Kernel, record: Record, lock: Lock) {
+        self.kernel = kernel
+        self.record = record
+        self.lock = lock
+    }
+
+    /// Puts the program on an interface, or replaces the one of ours that is there in one atomic step that keeps
+    /// policy and counters. The lists come from the record. Lists of a program that `ip link` loaded are taken into
+    /// the record. A changed capacity keeps the entries, on every interface. What fails half-way is taken back.
+    ///
+    /// - Parameter now: seconds since 1970-01-01 UTC.
+    /// - Throws: `.noInterface`; `.foreignProgram` and `.modeConflict` unless forced; `.mapFull` for a capacity that
+    ///   is too small for the entries; what the ports throw.
+    public func up(
+        _ request: UpRequest, now: Int64, progress: (ChangeProgress) -> Void = { _ in }
+    ) throws(Failure) -> UpReport {
+        try kernel.requireReady()
+        return try lock.withLock(for: "up \(request.interface)") { (interrupted) throws(Failure) in
+            var installation = try EdgeInstallation(kernel, record, request, now: now, interrupted: interrupted)
+            return try installation.run(progress: progress)
+        }
+    }
+}
+
+/// What `up` is asked to do.
+public struct UpRequest: Hashable, Sendable {
+    /// A name in the caller's network namespace.
+    public var interface: String
+    public var mode: ModeRequest
+    /// The path of an object file, or nil for the built-in object.
+    public var object: String?
+    /// Entries that the lists shall hold; without one the capacity stays as it is.
+    public var capacities: [PolicyKind: Int]
+    /// Replace a foreign program, and change the mode with a short gap.
+    public var force: Bool
+
+    public init(
+        interface: String, mode: ModeRequest = .auto, object: String? = nil, capacities: [PolicyKind: Int] = [:],
+        force: Bool = false
+    ) {
+        self.interface = interface
+        self.mode = mode
+        self.object = object
+        self.capacities = capacities
+        self.force = force
+    }
+}
+
+/// What `up` did.
+public struct UpReport: Hashable, Sendable {
+    public var edge: EdgeState
+    /// The program that was there before.
+    public var replaced: Attachment?
+    /// What the kernel side has to say: why native mode was refused, for one.
+    public var notes: [String]
+    /// One for each kind.
+    public var lists: [UpList]
+    /// Other interfaces that were moved to the new lists.
+    public var moved: [EdgeState]
+    /// What the operator should know before relying on it.
+    public var warnings: [UpWarning]
+    /// An operation that was cut off before, and is put right now.
+    public var mending: Mending?
+}
+
+/// A list after `up`.
+public struct UpList: Hashable, Sendable {
+    public var kind: PolicyKind
+    /// In force.
+    public var entries: Int
+    public var capacity: Int
+    /// The shared list's capacity before; nil where there was no shared list.
+    public var capacityBefore: Int?
+    /// Taken into the record from a program that `ip link` had loaded.
+    public var adopted: Int
+    /// In the shared list, written by hand: in force, not recorded.
+    public var byHand: Int
+}
+
+/// What the operator should know after `up`.
+public enum UpWarning: Hashable, Sendable {
+    /// OPTIONS are dropped whoever sends them.
+    case allowListEmpty
+    /// The program sees merged packets as one.
+    case genericMode
+    /// The driver may have made its rings anew.
+    case firstNativeAttach
+    /// The interface ran another object than the one that was put there with the new lists.
+    case otherObject(interface: String)
+
+    public var sentence: String {
+        switch self {
+        case .allowListEmpty:
+            "The allow list is empty: OPTIONS are dropped whoever sends them, your trunks' keepalives included. "
+                + "Allow a peer: vos-fastpath allow add ADDRESS"
+        case .genericMode:
+            "In generic mode packets that the kernel merged (GRO, UDP_SEGMENT) count as one and are judged by their "
+                + "first part: a sender can hide packets behind a good one. Use a driver with native XDP where you can."
+        case .firstNativeAttach:
+            "The first attach in native mode makes some drivers set up their rings anew: the link may have been "
+                + "silent for a moment."
+        case .otherObject(let interface):
+            "\(interface) ran another object; it runs the built-in one now. "
+                + "Run `vos-fastpath up \(interface) --object FILE` to put the other one back."
+        }
+    }
+}

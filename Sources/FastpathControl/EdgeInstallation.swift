@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathCore
+
+/// One run of `up`, from the look at what is there to the report.
+///
+/// The order of its steps is what makes it safe to cut off anywhere: entries are recorded before a list has them;
+/// a list is full before a program reads it; the shared pins move last, when every program reads the new lists.
+struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
+    let kernel: Kernel
+    let record: Record
+    let request: UpRequest
+    let now: Int64
+    let interface: InterfaceID
+    /// The interface before, or nil where nothing of XDP or of ours was there.
+    let before: EdgeState?
+    let mending: Mending?
+    let others: OtherEdges<Kernel>
+    var plans: [ListPlan<Kernel.PolicyMap>]
+    var undo = UndoList()
+
+    /// Looks and decides; changes nothing but what an operation left behind that was cut off.
+    init(
+        _ kernel: Kernel, _ record: Record, _ request: UpRequest, now: Int64, interrupted: String?
+    ) throws(Failure) {
+        self.kernel = kernel
+        self.record = record
+        self.request = request
+        self.now = now
+        interface = try kernel.interface(named: request.interface)
+        let lists = try KernelLists(kernel)
+        let interface = interface
+        before = lists.edges.first { $0.interface == interface }
+        try Self.refuseForeignProgram(before, request)
+        mending = try lists.mend(interrupted, from: record)
+        others = OtherEdges(lists, but: interface, strays: interrupted?.hasPrefix("up ") ?? false)
+
+        let adopted = others.strays + [before].compactMap { $0 }.filter(\.isFilteringForUs)
+        plans = []
+        for kind in PolicyKind.allCases {
+            plans.append(try ListPlan(kind, kernel, record, adopting: adopted, wanted: request.capacities[kind]))
+        }
+    }
+
+    private static func refuseForeignProgram(_ before: EdgeState?, _ request: UpRequest) throws(Failure) {
+        guard !request.force, let before, let program = before.attachment else { return }
+        let tried = "attach the program"
+        if !program.isEdge {
+            throw Failure(
+                .foreignProgram(id: program.programID), tried: tried, on: request.interface,
+                because: "another XDP program is attached: \(program.programName), id \(program.programID)",
+                next: "Detach it, or replace it with --force.")
+        }
+        if let instance = before.otherInstance {
+            throw Failure(
+                .foreignProgram(id: program.programID), tried: tried, on: request.interface,
+                because: "it belongs to the instance \"\(instance)\"",
+                next: "Use that instance (\(Instance.environmentVariable)), or replace it with --force.")
+        }
+    }
+
+    mutating func run(progress: (ChangeProgress) -> Void) throws(Failure) -> UpReport {
+        var report: UpReport
+        do throws(Failure) {
+            try adopt()
+            try fill(progress)
+            try shareFirstLists()
+            let (edge, notes) = try attach()
+            try adoptLatecomers()
+            report = UpReport(
+                edge: edge, replaced: before?.attachment, notes: notes, lists: plans.map(\.outcome), moved: [],
+                warnings: [], mending: mending)
+            for other in try others.toMove(plans) { try move(other, &report) }
+            try recordCapacities()
+            try freezeOldLists()
+        } catch {
+            throw undo.takeBack(after: error)
+        }
+        try shareNewLists()
+        report.warnings += warnings(for: report)
+        return report
+    }
+
+    // MARK: Steps
+
+    /// Records what a program has in lists of its own.
+    private mutating func adopt() throws(Failure) {
+        for plan in plans where !plan.adopted.isEmpty {
+            try recordAdopted(plan.adopted, plan.kind)
+        }
+    }
+
+    private mutating func recordAdopted(_ prefixes: [IPPrefix], _ kind: PolicyKind) throws(Failure) {
+        let (record, now) = (record, now)
+        try record.insert(prefixes.map { PolicyEntry(kind: kind, prefix: $0, origin: .adopted, added: now) }) { _ in }
+        undo.add("recorded as adopted: \(prefixes.count)") { () throws(Failure) in
+            try record.remove(prefixes, from: kind)
+        }
+    }
+
+    /// Makes the lists that are missing or too small, and brings all of them up to the record.
+    private mutating func fill(_ progress: (ChangeProgress) -> Void) throws(Failure) {
+        for index in plans.indices {
+            let plan = plans[index]
+            let map = if plan.needsNewMap { try kernel.makePolicyMap(plan.kind, capacity: plan.capacity) } else { plan.shared }
+            guard let map else { continue }
+            plans[index].map = map
+            let entries = plan.entriesToFill
+            if !plan.needsNewMap, !plan.adopted.isEmpty {
+                undo.add("in the shared \(plan.kind.listName): up to \(plan.adopted.count)") { () throws(Failure) in
+                    try map.remove(plan.adopted)
+                }
+            }
+            try map.insert(entries) {
+                progress(ChangeProgress(step: .applying, kind: plan.kind, done: $0, total: entries.count))
+            }
+        }
+    }
+
+    /// The first `up` of the instance shares its lists before a program reads them: cut off in between, the next
+    /// one finds them.
+    private mutating func shareFirstLists() throws(Failure) {
+        let kernel = kernel
+        if plans.allSatisfy({ $0.shared == nil }) {
+            undo.add("the shared lists") { () throws(Failure) in try kernel.removeSharedPins() }
+        }
+        for plan in plans where plan.shared == nil {
+            if let map = plan.map { try kernel.share(map, as: plan.kind) }
+        }
+    }
+
+    private var policy: [PolicyKind: Kernel.PolicyMap] {
+        Dictionary(uniqueKeysWithValues: plans.compactMap { plan in plan.map.map { (plan.kind, $0) } })
+    }
+
+    private mutating func attach() throws(Failure) -> (EdgeState, notes: [String]) {
+        let restore = try restoration(of: before)
+        let result = try kernel.attach(
+            interface, object: request.object, policy: policy, mode: request.mode, force: request.force)
+        let kernel = kernel
+        undo.add("the program on \(request.interface)") { () throws(Failure) in
+            if let restore { try restore() } else { try kernel.detach(result.0) }
+        }
+        return result
+    }
+
+    /// Moves another interface to the new lists, in the mode that it has.
+    private mutating func move(_ other: EdgeState, _ report: inout UpReport) throws(Failure) {
+        let restore = try restoration(of: other)
+        let mode: ModeRequest = other.attachment?.mode == .generic ? .generic : .native
+        let (edge, _) = try kernel.attach(other.interface, object: nil, policy: policy, mode: mode, force: false)
+        undo.add("the program on \(other.label)") { () throws(Failure) in try restore?() }
+        report.moved.append(edge)
+        if edge.attachment?.tag != other.attachment?.tag { report.warnings.append(.otherObject(interface: other.label)) }
+    }
+
+    /// How to put a program of ours back with the lists that it has now; nil where there is none.
+    private func restoration(of edge: EdgeState?) throws(Failure) -> (() throws(Failure) -> Void)? {
+        guard let edge, edge.isFiltering, let program = edge.attachment else { return nil }
+        var policy: [PolicyKind: Kernel.PolicyMap] = [:]
+        for kind in PolicyKind.allCases { policy[kind] = try kernel.policyMap(kind, of: edge) }
+        let mode: ModeRequest = program.mode == .generic ? .generic : .native
+        let (kernel, request) = (kernel, request)
+        let object = edge.interface == interface ? request.object : nil
+        return { [policy] () throws(Failure) in
+            _ = try kernel.attach(edge.interface, object: object, policy: policy, mode: mode, force: request.force)
+        }
+    }
+
+    /// What was written by hand to a list that is about to vanish, after it was read and before its program was
+    /// replaced.
+    private mutating func adoptLatecomers() throws(Failure) {
+        for index in plans.indices {
+            guard let map = plans[index].map else { continue }
+            let late = try plans[index].latecomers()
+            if late.isEmpty { continue }
+            try recordAdopted(late, plans[index].kind)
+            try map.insert(late) { _ in }
+            plans[index].adopted += late
+        }
+    }
+
+    private mutating func recordCapacities() throws(Failure) {
+        let record = record
+        for plan in plans {
+            let kind = plan.kind
+            let recorded = try record.capacity(kind) ?? kind.map.defaultCapacity
+            if recorded == plan.capacity { continue }
+            try record.setCapacity(plan.capacity, of: kind)
+            undo.add("recorded capacity: \(plan.capacity)") { () throws(Failure) in
+                try record.setCapacity(recorded, of: kind)
+            }
+        }
+    }
+
+    /// Every program reads the new lists. From the first frozen list on there is no way back, and none is needed: all
+    /// that is left is to share the new ones, which the next command does where this one cannot.
+    private mutating func freezeOldLists() throws(Failure) {
+        var isPastReturn = false
+        for plan in plans where plan.needsNewMap {
+            guard let old = plan.shared else { continue }
+            do throws(Failure) {
+                try old.freeze()
+                isPastReturn = true
+            } catch {
+                // The freeze only keeps writers out for a moment. Behind the first one, going on is the better way.
+                if !isPastReturn { throw error }
+            }
+            undo.forget()
+        }
+    }
+
+    /// Copies what was written by hand meanwhile and moves the shared pins.
+    private func shareNewLists() throws(Failure) {
+        var firstFailure: Failure?
+        for plan in plans where plan.needsNewMap {
+            guard let old = plan.shared, let new = plan.map else { continue }
+            do throws(Failure) {
+                let now = try Set(old.prefixes())
+                _ = try new.insertWhatFits(now.subtracting(plan.held).sorted())
+                try new.remove(plan.byHand.filter { !now.contains($0) })
+                try kernel.share(new, as: plan.kind)
+            } catch {
+                firstFailure = firstFailure ?? error
+            }
+        }
+        guard var failure = firstFailure else { return }
+        failure.next = "The interfaces filter with the new lists. Run the command again: it shares them."
+        throw failure
+    }
+
+    private func warnings(for report: UpReport) -> [UpWarning] {
+        var warnings: [UpWarning] = []
+        if report.lists.contains(where: { $0.kind == .allow && $0.entries == 0 }) { warnings.append(.allowListEmpty) }
+        if report.edge.attachment?.mode == .generic { warnings.append(.genericMode) }
+        if report.edge.attachment?.mode == .native, report.replaced == nil { warnings.append(.firstNativeAttach) }
+        return warnings
+    }
+}
+
+/// The other interfaces that a change of lists concerns.
+struct OtherEdges<Kernel: EdgeKernelPort> {
+    private let kernel: Kernel
+    private let edges: [EdgeState]
+    /// Interfaces of ours that an `up` which was cut off left with other lists than the shared ones.
+    let strays: [EdgeState]
+
+    /// `strays`: look for them.
+    init(_ lists: KernelLists<Kernel>, but interface: InterfaceID, strays: Bool) {
+        kernel = lists.kernel
+        edges = lists.edges.filter { $0.interface != interface && $0.isFilteringForUs }
+        self.strays = strays ? edges.filter(\.isPinned) : []
+    }
+
+    /// Those that must get other lists: they read a shared list that is replaced, or none that is shared.
+    func toMove(_ plans: [ListPlan<Kernel.PolicyMap>]) throws(Failure) -> [EdgeState] {
+        var moving: [EdgeState] = []
+        for edge in edges {
+            for plan in plans where !moving.contains(edge) {
+                let id = try kernel.policyMap(plan.kind, of: edge).id
+                if id == plan.map?.id { continue }
+                if id == plan.shared?.id || strays.contains(edge) { moving.append(edge) }
+            }
+        }
+        return moving
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathCore
+
+/// What `down` is asked to take down.
+public enum DownTarget: Hashable, Sendable {
+    /// A name as ``EdgeState/label`` gives it, `ifindex N` or the number alone for an interface that is gone, or the
+    /// name of its folder of pins.
+    case interface(String)
+    /// Every interface with a program or pins of the instance.
+    case all
+}
+
+/// What `down` did.
+public struct DownReport: Hashable, Sendable {
+    /// As they were before.
+    public var takenDown: [EdgeState] = []
+    /// Those of `takenDown` that carry a foreign program; it was left there.
+    public var foreign: [EdgeState] = []
+    /// Interfaces that could not be taken down, of several.
+    public var failed: [FailedEdge] = []
+    /// Entries that were written by hand and are recorded now.
+    public var adopted: [PolicyKind: Int] = [:]
+    /// Entries in the record, for the next `up`.
+    public var recorded: [PolicyKind: Int] = [:]
+    /// Interfaces that still have pins of the instance.
+    public var remaining: [EdgeState] = []
+    /// Was the record emptied?
+    public var isPurged = false
+    /// An operation that was cut off before, and is put right now.
+    public var mending: Mending?
+}
+
+/// An interface and what went wrong there.
+public struct FailedEdge: Hashable, Sendable {
+    public var edge: EdgeState
+    public var failure: Failure
+}
+
+extension EdgeControl {
+    /// Takes the program off one interface or all, and removes the pins: nothing of it is left in the kernel. What
+    /// was written to the lists by hand is recorded first, and the record stays for the next `up`.
+    ///
+    /// - Parameters:
+    ///   - purge: forget the record too. Refused while other interfaces go on filtering.
+    ///   - now: seconds since 1970-01-01 UTC.
+    /// - Throws: `.notLoaded` where nothing of ours is on the interface; `.noInterface` where there is none.
+    public func down(_ target: DownTarget, purge: Bool = false, now: Int64) throws(Failure) -> DownReport {
+        try kernel.requireReady()
+        let operation = if case .interface(let name) = target { "down \(name)" } else { "down --all" }
+        return try lock.withLock(for: operation) { (interrupted) throws(Failure) in
+            let lists = try KernelLists(kernel)
+            let targets = try edges(for: target, among: lists.edges)
+            let ours = lists.edges.filter { $0.isPinned || $0.isFilteringForUs }
+            if purge { try refusePurge(leaving: ours.filter { !targets.contains($0) }) }
+
+            var report = DownReport()
+            // For the interfaces that stay.
+            report.mending = try lists.mend(interrupted, from: record)
+            if !purge { report.adopted = try adoptEntriesByHand(lists, of: targets, now: now) }
+            try takeDown(targets, &report)
+            report.remaining = try kernel.edges().filter(\.isPinned)
+            if report.remaining.isEmpty { try kernel.removeSharedPins() }
+            if purge, report.failed.isEmpty {
+                try record.purge()
+                report.isPurged = true
+            }
+            for kind in PolicyKind.allCases { report.recorded[kind] = try record.count(kind) }
+            return report
+        }
+    }
+
+    private func takeDown(_ targets: [EdgeState], _ report: inout DownReport) throws(Failure) {
+        for edge in targets {
+            do throws(Failure) {
+                try kernel.detach(edge)
+                report.takenDown.append(edge)
+                if let program = edge.attachment, !program.isEdge { report.foreign.append(edge) }
+            } catch {
+                // The other interfaces of `--all` need not suffer from it.
+                if targets.count == 1 { throw error }
+                report.failed.append(FailedEdge(edge: edge, failure: error))
+            }
+        }
+    }
+
+    /// The shared lists may go, and those of `targets` will: what only they hold is recorded.
+    private func adoptEntriesByHand(
+        _ lists: KernelLists<Kernel>, of targets: [EdgeState], now: Int64
+    ) throws(Failure) -> [PolicyKind: Int] {
+        var adopted: [PolicyKind: Int] = [:]
+        for kind in PolicyKind.allCases {
+            var held: Set<IPPrefix> = []
+            for list in try lists.all(kind) where list.edge.map(targets.contains) ?? true {
+                held.formUnion(try list.map.prefixes())
+            }
+            if held.isEmpty { continue }
+            let byHand = try held.subtracting(record.contained(Array(held), in: kind))
+            try record.insert(
+                byHand.map { PolicyEntry(kind: kind, prefix: $0, origin: .adopted, added: now) }, progress: { _ in })
+            if !byHand.isEmpty { adopted[kind] = byHand.count }
+        }
+        return adopted
+    }
+
+    private func refusePurge(leaving edges: [EdgeState]) throws(Failure) {
+        guard !edges.isEmpty else { return }
+        throw Failure(
+            .usage, tried: "forget the lists", on: edges.map(\.label).joined(separator: ", "),
+            because: "other interfaces go on filtering with them",
+            next: "Take all down with --all --purge, or this one without --purge.")
+    }
+
+    private func edges(for target: DownTarget, among edges: [EdgeState]) throws(Failure) -> [EdgeState] {
+        let ours = edges.filter { $0.isPinned || $0.isFilteringForUs }
+        guard case .interface(let name) = target else { return ours }
+        if let edge = try ours.named(name) { return [edge] }
+        let tried = "take the program off"
+        if let other = try edges.named(name), let program = other.attachment {
+            throw Failure(
+                .notLoaded, tried: tried, on: name,
+                because: other.otherInstance.map { "it belongs to the instance \"\($0)\"" }
+                    ?? "the program there (\(program.programName), id \(program.programID)) is not ours",
+                next: other.otherInstance == nil
+                    ? "Detach it with the tool that attached it." : "Use that instance (\(Instance.environmentVariable)).")
+        }
+        _ = try kernel.interface(named: name)
+        throw Failure(
+            .notLoaded, tried: tried, on: name, because: "nothing of ours is there",
+            next: "See `vos-fastpath status` for where it is.")
+    }
+}
+
+extension [EdgeState] {
+    /// The one that a person calls `name`. An interface of the caller's namespace goes first: its name may well be
+    /// a number.
+    func named(_ name: String) throws(Failure) -> EdgeState? {
+        if let here = first(where: { $0.name == name && $0.namespaceName == nil }) { return here }
+        let matches = filter { edge in
+            let isGone = edge.name == nil
+            return edge.label == name || edge.interface.pinName == name
+                || isGone && name == "\(edge.interface.index)"
+        }
+        guard matches.count <= 1 else {
+            throw Failure(
+                .usage, tried: "find the interface", on: name, because: "several go by that name",
+                next: "Use one of \(matches.map(\.interface.pinName).joined(separator: ", ")).")
+        }
+        return matches.first
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathCore
+
+/// One list in the kernel.
+struct KernelList<Map: PolicyMapPort> {
+    let map: Map
+    /// The interface whose program reads it; nil for the list that all interfaces of the instance share.
+    let edge: EdgeState?
+
+    /// For sentences: "the shared block list".
+    func name(_ kind: PolicyKind) -> String {
+        guard let edge else { return "the shared \(kind.listName)" }
+        return "the \(kind.listName) of \(edge.label)"
+    }
+}
+
+/// The lists in the kernel that hold the instance's policy: the shared ones, and those of interfaces whose program
+/// somebody else loaded (`ip link`), which has maps of its own.
+struct KernelLists<Kernel: EdgeKernelPort> {
+    let kernel: Kernel
+    /// What the kernel had when this value was made.
+    let edges: [EdgeState]
+
+    init(_ kernel: Kernel) throws(Failure) {
+        self.kernel = kernel
+        edges = try kernel.edges()
+    }
+
+    /// Does any interface filter with this instance's policy?
+    var isFiltering: Bool { edges.contains(where: \.isFilteringForUs) }
+
+    /// The shared list first. Each map once.
+    func all(_ kind: PolicyKind) throws(Failure) -> [KernelList<Kernel.PolicyMap>] {
+        var lists: [KernelList<Kernel.PolicyMap>] = []
+        if let shared = try kernel.sharedPolicyMap(kind) { lists.append(KernelList(map: shared, edge: nil)) }
+        for edge in edges where edge.isFilteringForUs {
+            let map = try kernel.policyMap(kind, of: edge)
+            if !lists.contains(where: { $0.map.id == map.id }) { lists.append(KernelList(map: map, edge: edge)) }
+        }
+        return lists
+    }
+
+    /// Puts right what an operation left behind whose process died. Only under the lock.
+    func mend(_ interrupted: String?, from record: some PolicyRecord) throws(Failure) -> Mending? {
+        var notFitted = 0
+        for kind in PolicyKind.allCases { notFitted += try finishCapacityChange(kind) }
+        guard let interrupted else { return nil }
+        var mending = Mending(interrupted: interrupted, restored: 0, notFitted: notFitted)
+        for kind in PolicyKind.allCases {
+            guard let shared = try kernel.sharedPolicyMap(kind) else { continue }
+            let missing = try shared.missing(from: record.entries(kind).map(\.prefix))
+            let left = try shared.insertWhatFits(missing)
+            mending.restored += missing.count - left
+            mending.notFitted += left
+        }
+        return mending
+    }
+
+    /// A change of capacity freezes the old shared map when every program reads the new one already, and then shares
+    /// the new one. Found frozen, it was cut off in between; what was left to do is done here.
+    /// Returns the number of entries that have no room in the new map.
+    private func finishCapacityChange(_ kind: PolicyKind) throws(Failure) -> Int {
+        guard let old = try kernel.sharedPolicyMap(kind), try old.isFrozen() else { return 0 }
+        var successor: Kernel.PolicyMap?
+        for edge in edges where successor == nil && edge.isPinned && edge.isFilteringForUs {
+            let map = try kernel.policyMap(kind, of: edge)
+            if map.id != old.id { successor = map }
+        }
+        let new = if let successor { successor } else { try kernel.makePolicyMap(kind, capacity: old.capacity) }
+        let left = try new.insertWhatFits(new.missing(from: old.prefixes()))
+        try kernel.share(new, as: kind)
+        return left
+    }
+}
+
+extension PolicyMapPort {
+    /// Those of `prefixes` that the map does not hold, in their order.
+    func missing(from prefixes: [IPPrefix]) throws(Failure) -> [IPPrefix] {
+        if prefixes.isEmpty { return [] }
+        let held = try Set(self.prefixes())
+        return prefixes.filter { !held.contains($0) }
+    }
+
+    /// Adds `missing`, which the map does not hold, as far as there is room. Returns how many had none.
+    func insertWhatFits(_ missing: [IPPrefix]) throws(Failure) -> Int {
+        do throws(Failure) {
+            try insert(missing) { _ in }
+            return 0
+        } catch {
+            guard case .mapFull = error.kind else { throw error }
+            return try self.missing(from: missing).count
+        }
+    }
+}
+
+extension EdgeState {
+    /// What a person calls it: `eth0`, `eth0@blue` in the namespace blue, `ifindex 7` where the interface is gone.
+    public var label: String {
+        guard let name else { return "ifindex \(interface.index)" }
+        return namespaceName.map { "\(name)@\($0)" } ?? name
+    }
+}
+
+/// The smallest power of two that holds `entries`.
+func roomyCapacity(for entries: Int) -> Int {
+    var capacity = 1
+    while capacity < entries { capacity *= 2 }
+    return capacity
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathCore
+
+/// What `up` makes of one list: where its entries come from and what size it gets.
+struct ListPlan<Map: PolicyMapPort> {
+    let kind: PolicyKind
+    /// The shared list as it was found; nil before the first `up`.
+    let shared: Map?
+    /// What `shared` held when it was read.
+    let held: Set<IPPrefix>
+    let recorded: [IPPrefix]
+    /// In lists of their own, of programs that are about to be replaced, and not recorded.
+    var adopted: [IPPrefix] = []
+    /// In `shared`, not recorded and not about to be.
+    let byHand: [IPPrefix]
+    let capacity: Int
+    /// The list that programs will read: `shared` or a new one; nil until it is filled.
+    var map: Map?
+
+    /// The maps that `adopted` came from, and what they held.
+    private var sources: [(map: Map, held: Set<IPPrefix>)] = []
+
+    /// - Parameters:
+    ///   - edges: interfaces whose program is about to be replaced.
+    ///   - wanted: the capacity that was asked for.
+    init<Kernel: EdgeKernelPort>(
+        _ kind: PolicyKind, _ kernel: Kernel, _ record: some PolicyRecord, adopting edges: [EdgeState], wanted: Int?
+    ) throws(Failure) where Kernel.PolicyMap == Map {
+        self.kind = kind
+        shared = try kernel.sharedPolicyMap(kind)
+        held = if let shared { Set(try shared.prefixes()) } else { [] }
+        recorded = try record.entries(kind).map(\.prefix)
+        var known = Set(recorded)
+        for edge in edges {
+            let map = try kernel.policyMap(kind, of: edge)
+            if map.id == shared?.id || sources.contains(where: { $0.map.id == map.id }) { continue }
+            let own = try map.prefixes()
+            sources.append((map, Set(own)))
+            adopted += own.filter { known.insert($0).inserted }
+        }
+        byHand = held.filter { !known.contains($0) }.sorted()
+        let recordedCapacity = try record.capacity(kind) ?? kind.map.defaultCapacity
+        capacity = try Self.capacity(
+            kind, for: known.count + byHand.count, wanted: wanted, current: shared?.capacity ?? recordedCapacity)
+    }
+
+    /// Without a wish it stays, and grows where it must: what is recorded always finds its place.
+    private static func capacity(_ kind: PolicyKind, for entries: Int, wanted: Int?, current: Int) throws(Failure) -> Int {
+        guard let wanted else { return entries <= current ? current : roomyCapacity(for: entries) }
+        guard wanted > 0 else {
+            throw Failure(
+                .usage, tried: "set the capacity of the \(kind.listName)", on: "\(wanted)",
+                because: "a list has room for one entry at least", next: "Choose another \(kind.capacityOption).")
+        }
+        guard wanted >= entries else {
+            throw Failure(
+                .mapFull(capacity: wanted), tried: "set the capacity of the \(kind.listName)", on: "\(wanted)",
+                because: "it has \(entries) entries", next: "Choose \(entries) or more, or remove entries first.")
+        }
+        return wanted
+    }
+
+    /// The kernel cannot change a map's size.
+    var needsNewMap: Bool { shared?.capacity != capacity }
+
+    /// What `map` lacks.
+    var entriesToFill: [IPPrefix] {
+        needsNewMap ? recorded + adopted + byHand : (recorded + adopted).filter { !held.contains($0) }
+    }
+
+    /// What came into the lists that were adopted after they were read.
+    func latecomers() throws(Failure) -> [IPPrefix] {
+        var late: Set<IPPrefix> = []
+        for source in sources { late.formUnion(try Set(source.map.prefixes()).subtracting(source.held)) }
+        return late.isEmpty ? [] : late.subtracting(recorded).subtracting(adopted).sorted()
+    }
+
+    var outcome: UpList {
+        UpList(
+            kind: kind, entries: recorded.count + adopted.count + byHand.count, capacity: capacity,
+            capacityBefore: shared?.capacity, adopted: adopted.count, byHand: byHand.count)
+    }
+}
