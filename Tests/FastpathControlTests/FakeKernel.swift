@@ -10,11 +10,13 @@ final class Faults {
     /// Counted from 1.
     var failAt: Int?
     var kills = false
+    /// Every step after it fails as well, those that take something back included.
+    var goesOn = false
 
     func step(_ what: String) throws(Failure) {
         if isDead { throw Failure(tried: what, on: "nothing", because: "the process is dead", next: "None.") }
         steps.append(what)
-        guard steps.count == failAt else { return }
+        guard let failAt, steps.count == failAt || goesOn && steps.count > failAt else { return }
         isDead = kills
         throw Failure(.system(errno: 5), tried: what, on: "step \(steps.count)", because: "it was to fail", next: "None.")
     }
@@ -24,6 +26,7 @@ final class Faults {
         steps = []
         failAt = nil
         kills = false
+        goesOn = false
         isDead = false
     }
 }
