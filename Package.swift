@@ -14,25 +14,30 @@ let package = Package(
         // C: the one truth shared with the program, the program itself, and the libraries.
         .target(name: "CFastpathABI"),
         .target(name: "CFastpathProgram"),
+        .target(name: "CFastpathLab"),
         .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
         .systemLibrary(name: "CLinux"),
-        .systemLibrary(name: "CLibPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
+        .systemLibrary(name: "CLibPcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
         .target(name: "FastpathCore", dependencies: ["CFastpathABI"]),
         .target(name: "FastpathKernel", dependencies: ["FastpathCore", "CFastpathProgram", "CLibBPF", "CLinux"]),
         .target(name: "FastpathStore", dependencies: ["FastpathCore", "CSQLite"]),
         .target(name: "FastpathControl", dependencies: ["FastpathCore", "FastpathKernel", "FastpathStore"]),
-        .target(name: "FastpathLab", dependencies: ["FastpathCore", "FastpathKernel", "CFastpathProgram", "CLibBPF"]),
+        .target(
+            name: "FastpathLab",
+            dependencies: ["FastpathCore", "FastpathKernel", "CFastpathABI", "CFastpathLab", "CFastpathProgram"]),
         .target(
             name: "FastpathCommands",
             dependencies: [
-                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathLab", "CLibPcap",
+                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab", "CFastpathABI",
+                "CLibPcap",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
 
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
+        .testTarget(name: "FastpathCommandsTests", dependencies: ["FastpathCommands", "FastpathCore", "FastpathKernel"]),
         .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
         .testTarget(name: "FastpathControlTests", dependencies: ["FastpathCore", "FastpathControl", "FastpathStore"]),
 
@@ -40,5 +45,9 @@ let package = Package(
         .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),
         .testTarget(
             name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "Support"], exclude: ["Fixtures"]),
-    ]
+        .testTarget(
+            name: "FastpathKernelTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"]),
+        .testTarget(name: "FastpathLabTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab"]),
+    ],
+    cLanguageStandard: .gnu2x
 )
