@@ -17,7 +17,7 @@ let package = Package(
         .target(name: "CFastpathLab"),
         .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
         .systemLibrary(name: "CLinux"),
-        .systemLibrary(name: "CLibPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
+        .systemLibrary(name: "CLibPcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
         .target(name: "FastpathCore", dependencies: ["CFastpathABI"]),
@@ -30,12 +30,14 @@ let package = Package(
         .target(
             name: "FastpathCommands",
             dependencies: [
-                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathLab", "CLibPcap",
+                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab", "CFastpathABI",
+                "CLibPcap",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
 
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
+        .testTarget(name: "FastpathCommandsTests", dependencies: ["FastpathCommands", "FastpathCore", "FastpathKernel"]),
         .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
         .testTarget(name: "FastpathControlTests", dependencies: ["FastpathCore", "FastpathControl", "FastpathStore"]),
 
@@ -43,6 +45,8 @@ let package = Package(
         .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),
         .testTarget(
             name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "Support"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "FastpathKernelTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"]),
         .testTarget(name: "FastpathLabTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab"]),
     ],
     cLanguageStandard: .gnu2x

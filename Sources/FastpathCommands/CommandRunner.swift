@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import FastpathCore
+import Glibc
+
+/// How a command ended. The raw value is the exit code.
+public enum Outcome: Int32, Sendable {
+    case done = 0
+    case failed = 1
+    /// EX_USAGE of sysexits.h: the command line, or a value in it, is wrong.
+    case usage = 64
+}
+
+/// A command of ours: what it prints goes through the context's output, and it says how it ended.
+protocol EdgeCommand: ParsableCommand {
+    var common: CommonOptions { get }
+
+    /// Returns `.failed` when it did its work and the answer is bad, with everything said; throws when it could not.
+    func run(_ context: Context) throws(Failure) -> Outcome
+}
+
+/// Options of every command.
+struct CommonOptions: ParsableArguments {
+    @Flag(help: "Print JSON for programs instead of text for people.")
+    var json = false
+
+    @Option(
+        help: ArgumentHelp(
+            "The instance of the edge to work on (default: $\(Instance.environmentVariable), else the one of the host).",
+            valueName: "name"))
+    var instance: String?
+
+    func chosenInstance(environment: (String) -> String?) throws(Failure) -> Instance {
+        guard let name = instance ?? environment(Instance.environmentVariable), !name.isEmpty else { return .default }
+        return try Instance(named: name)
+    }
+}
+
+/// Runs one command line from parsing to exit code.
+struct CommandRunner {
+    var output: Output
+    var environment: (String) -> String? = environmentVariable
+
+    /// `arguments` are those behind the command's name.
+    func run(_ arguments: [String]) -> Outcome {
+        let status = runUnfinished(arguments)
+        output.flush()
+        guard output.writeError == 0 else {
+            output.failure(
+                Failure(
+                    .system(errno: output.writeError), tried: "write the result", on: "standard output",
+                    because: String(cString: strerror(output.writeError)), next: "Make room there, then try again."))
+            return .failed
+        }
+        return status
+    }
+
+    private func runUnfinished(_ arguments: [String]) -> Outcome {
+        do {
+            let command = try VosFastpath.parseAsRoot(arguments)
+            guard let command = command as? any EdgeCommand else {
+                // A group of commands, or the parser's own help command.
+                var command = command
+                try command.run()
+                return .done
+            }
+            output.isJSON = command.common.json
+            let instance = try command.common.chosenInstance(environment: environment)
+            return try command.run(Context(output: output, instance: instance))
+        } catch let failure as Failure {
+            return fail(failure)
+        } catch {
+            // The parser's errors; a request for help or the version is one of them.
+            guard VosFastpath.exitCode(for: error) != .success else {
+                output.line(VosFastpath.message(for: error))
+                return .done
+            }
+            return fail(Self.usageFailure(error, arguments))
+        }
+    }
+
+    private func fail(_ failure: Failure) -> Outcome {
+        output.failure(failure)
+        return failure.kind == .usage ? .usage : .failed
+    }
+
+    /// What the parser found wrong, in the shape of all our errors.
+    private static func usageFailure(_ error: any Error, _ arguments: [String]) -> Failure {
+        // A Failure that a `validate()` or `init?(argument:)` threw arrives wrapped; its text is the message.
+        let command = commandNames(arguments)
+        let message = VosFastpath.message(for: error)
+        return Failure(
+            .usage, tried: "read the command line", on: (["vos-fastpath"] + arguments).joined(separator: " "),
+            because: message.isEmpty ? "arguments are missing" : message,
+            next: "See '\((command + ["--help"]).joined(separator: " "))'.")
+    }
+
+    /// The names of the command and subcommands that `arguments` chooses.
+    private static func commandNames(_ arguments: [String]) -> [String] {
+        var command: any ParsableCommand.Type = VosFastpath.self
+        var names = [command._commandName]
+        for argument in arguments {
+            guard let next = command.configuration.subcommands.first(where: { $0._commandName == argument }) else {
+                break
+            }
+            command = next
+            names.append(argument)
+        }
+        return names
+    }
+}
+
+/// The whole process: what `main` calls. `arguments` are those behind the command's name.
+public func runVosFastpath(_ arguments: [String]) -> Outcome {
+    // A closed pipe ends the process as it ends every tool, also when the parent ignores SIGPIPE. Commands that
+    // must tidy up first hold the signal back (StopSignals).
+    signal(SIGPIPE, SIG_DFL)
+    return CommandRunner(output: .standard()).run(arguments)
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import FastpathControl
+import FastpathCore
+
+struct ListExport<List: ListTag>: EdgeCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "export",
+            abstract: "Print the addresses of the \(List.kind.listName), as 'import' reads them.",
+            discussion: """
+                One address a line, in order; those written by hand too.
+
+                Example:
+                  vos-fastpath \(List.kind.rawValue) export > \(List.participle).txt
+                """)
+    }
+
+    @OptionGroup var common: CommonOptions
+
+    func run(_ context: Context) throws(Failure) -> Outcome {
+        let prefixes = try context.policy().export(List.kind)
+        guard !context.output.isJSON else {
+            context.output.json(.prefixes(prefixes))
+            return .done
+        }
+        for prefix in prefixes { context.output.line(prefix.description) }
+        return .done
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathControl
+import FastpathCore
+
+/// `stats --watch`: rates since the last look, again and again.
+struct StatsWatch {
+    var output: Output
+    var interval: Duration
+    /// How many looks; nil for no end.
+    var count: Int?
+
+    /// Two looks at the counters.
+    struct Interval {
+        var before: EdgeStatistics
+        var after: EdgeStatistics
+        /// Between them.
+        var seconds: Double
+        /// Seconds since 1970-01-01 UTC at the end.
+        var time: Int64
+
+        /// Packets a second that an interface counted, and all of them. An interface that was not there before has none.
+        func rates(of row: EdgeStatistics.Row) -> Rates {
+            guard let earlier = before.rows.first(where: { $0.edge.interface == row.edge.interface }) else {
+                return Rates(Counters(), seconds)
+            }
+            return Rates(row.counters - earlier.counters, seconds)
+        }
+
+        var totalRates: Rates {
+            let sum = after.rows.reduce(Counters()) { sum, row in sum + rates(of: row).packets }
+            return Rates(sum, seconds)
+        }
+    }
+
+    /// Packets of an interval, and packets a second.
+    struct Rates {
+        var packets: Counters
+        var seconds: Double
+
+        init(_ packets: Counters, _ seconds: Double) {
+            self.packets = packets
+            self.seconds = seconds
+        }
+
+        subscript(_ reason: Reason) -> Double { seconds > 0 ? Double(packets[reason]) / seconds : 0 }
+        var total: Double { seconds > 0 ? Double(packets.total) / seconds : 0 }
+        var dropped: Double { Reason.counted.reduce(0) { $1.verdict == .drop ? $0 + self[$1] : $0 } }
+
+        var json: JSONValue {
+            // A tenth of a packet a second is fine enough.
+            .object(Reason.counted.map { .init(key: $0.name, value: .double((self[$0] * 10).rounded() / 10)) })
+        }
+    }
+
+    /// Looks until a signal or `count` ends it. The first look must succeed; later ones may find nothing loaded, for a
+    /// program is taken off and put back while somebody watches.
+    func run(_ read: () throws(Failure) -> EdgeStatistics) throws(Failure) {
+        let signals = StopSignals()
+        var screen = LiveScreen(output)
+        defer { screen.end() }
+        let clock = ContinuousClock()
+        var last = (statistics: try read(), time: clock.now)
+        var looks = 0
+        var next = last.time
+        while looks < count ?? .max, output.writeError == 0 {
+            // Against a plan, so that the time a look takes does not add up.
+            next += interval
+            if next < clock.now { next = clock.now }
+            if signals.wait(clock.now.duration(to: next)) { return }
+            let statistics = try readAgain(read, after: last.statistics)
+            let time = clock.now
+            show(
+                Interval(
+                    before: last.statistics, after: statistics, seconds: (time - last.time) / .seconds(1), time: now()),
+                &screen)
+            last = (statistics, time)
+            looks += 1
+        }
+    }
+
+    private func readAgain(
+        _ read: () throws(Failure) -> EdgeStatistics, after last: EdgeStatistics
+    ) throws(Failure) -> EdgeStatistics {
+        do throws(Failure) {
+            return try read()
+        } catch {
+            guard error.kind == .notLoaded || error.kind == .noInterface else { throw error }
+            var nothing = last
+            nothing.rows = []
+            return nothing
+        }
+    }
+
+    private func show(_ interval: Interval, _ screen: inout LiveScreen) {
+        if output.isJSON {
+            output.json(Self.json(interval))
+            output.flush()
+        } else if output.terminal.isInteractive {
+            screen.show(picture(interval))
+        } else {
+            output.line(Self.line(interval))
+            output.flush()
+        }
+    }
+
+    static func json(_ interval: Interval) -> JSONValue {
+        [
+            "time": .string(Timestamp.utc(interval.time)),
+            "interfaces": .array(
+                interval.after.rows.map { row in
+                    [
+                        "name": .string(row.edge.label), "mode": .string(row.edge.modeText),
+                        "counters": row.counters.json, "per_second": interval.rates(of: row).json,
+                    ]
+                }),
+            "total": interval.after.total.json,
+            "per_second": interval.totalRates.json,
+        ]
+    }
+
+    /// One line, for files and pipes.
+    static func line(_ interval: Interval) -> String {
+        let rates = interval.totalRates
+        let parts = Reason.counted.map { "\($0.name) \(Format.rate(rates[$0]))/s" }
+        let missing = interval.after.rows.isEmpty ? "  not loaded" : ""
+        return
+            "\(Timestamp.utc(interval.time))  total \(Format.rate(rates.total))/s  \(parts.joined(separator: "  "))\(missing)"
+    }
+
+    /// The lines of the live screen.
+    func picture(_ interval: Interval) -> [String] {
+        let rates = interval.totalRates
+        let total = interval.after.total
+        let barWidth = max(0, min(30, output.terminal.width - 56))
+        var table = Table([.left("REASON"), .right("PACKETS/S"), .left(""), .right("IN ALL")])
+        for reason in Reason.counted {
+            let share = rates.total > 0 ? rates[reason] / rates.total : 0
+            let bar = Format.bar(share, width: barWidth, unicode: output.terminal.isUnicode)
+            // Blanks behind a bar keep the last column in its place.
+            let fill = String(repeating: " ", count: barWidth - bar.count)
+            table.add([
+                Styled(reason.label), Styled(Format.rate(rates[reason])), Styled(bar + fill, reason.verdict.style),
+                Styled(Format.count(total[reason])),
+            ])
+        }
+        table.add([
+            Styled("Total", .bold), Styled(Format.rate(rates.total), .bold), Styled(""),
+            Styled(Format.count(total.total), .bold),
+        ])
+        return [head(interval)] + table.lines(colour: output.terminal.hasColour) + [""] + interfaceLines(interval)
+    }
+
+    private func head(_ interval: Interval) -> String {
+        let seconds = Format.decimal(self.interval / .seconds(1), places: 1)
+        return output.render([
+            Styled("vos-fastpath stats", .bold), Styled("  \(Timestamp.local(interval.time)), every \(seconds) s"),
+            Styled("  Ctrl-C ends", .faint),
+        ])
+    }
+
+    private func interfaceLines(_ interval: Interval) -> [String] {
+        guard !interval.after.rows.isEmpty else {
+            return [output.render([Styled("not loaded: nothing is filtered", .alarm)])]
+        }
+        var table = Table([
+            .left("INTERFACE"), .left("MODE"), .right("PACKETS/S"), .right("DROPPED/S"), .right("LEFT THROUGH/S"),
+        ])
+        for row in interval.after.rows {
+            let rates = interval.rates(of: row)
+            table.add([
+                Styled(row.edge.label), Styled(row.edge.modeText), Styled(Format.rate(rates.total)),
+                Styled(Format.rate(rates.dropped)), Styled(Format.rate(rates.total - rates.dropped)),
+            ])
+        }
+        return table.lines(colour: output.terminal.hasColour)
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import FastpathControl
+import FastpathCore
+
+struct Status: EdgeCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Show where the edge runs, how, and what is odd.",
+        discussion: """
+            Interfaces with an XDP program or pins of ours, the lists against their capacity, and whatever an operator \
+            would not expect, with what to do about it. Changes nothing.
+
+            Example:
+              vos-fastpath status
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    @Argument(help: "This interface only.", completion: .interfaces)
+    var iface: String?
+
+    func run(_ context: Context) throws(Failure) -> Outcome {
+        let report = try context.edge().status(of: iface)
+        if context.output.isJSON {
+            context.output.json(report.json)
+        } else {
+            context.output.show(report, name: iface)
+        }
+        return .done
+    }
+}
+
+extension Output {
+    func show(_ report: EdgeReport, name: String?) {
+        if report.edges.isEmpty {
+            line(
+                "The edge is on no interface\(name.map { " by the name \($0)" } ?? ""). Put it on one: vos-fastpath up IFACE"
+            )
+        } else {
+            table(Self.table(of: report.edges))
+        }
+        line()
+        table(Self.table(of: report.lists))
+        for status in report.edges where !status.ownLists.isEmpty {
+            line()
+            line("Lists of its own: \(status.edge.label)")
+            table(Self.table(of: status.ownLists))
+        }
+        if !report.oddities.isEmpty { line() }
+        for oddity in report.oddities {
+            line(Styled("odd", .yellow), Styled("   \(oddity.sentence)"))
+            line("      -> \(oddity.next)")
+        }
+    }
+
+    private static func table(of edges: [EdgeStatus]) -> Table {
+        var table = Table([
+            .left("INTERFACE"), .left("MODE"), .left("DRIVER"), .left("PROFILE"), .left("PROGRAM"), .left("TAG"),
+            .left("SINCE"), .right("SOCKETS"),
+        ])
+        for status in edges {
+            let edge = status.edge
+            let program = edge.attachment
+            let mode: Style? =
+                switch program?.mode {
+                case .native where edge.isFiltering: .green
+                case .generic where edge.isFiltering: .yellow
+                default: .red
+                }
+            table.add([
+                Styled(edge.label, .bold), Styled(edge.modeText, mode), Styled(edge.driver ?? "-"),
+                Styled(status.profile?.rawValue ?? "-"),
+                Styled(program.map { $0.isEdge ? "\($0.programID)" : "\($0.programID) (\($0.programName))" } ?? "-"),
+                Styled(program?.tag ?? "-"), Styled(program.map { Timestamp.local($0.loaded) } ?? "-"),
+                Styled(status.sockets.map { "\($0)" } ?? "-"),
+            ])
+        }
+        return table
+    }
+
+    private static func table(of lists: [ListStatus]) -> Table {
+        var table = Table([.left("LIST"), .right("IN FORCE"), .right("CAPACITY"), .right("RECORDED")])
+        for list in lists {
+            let isFull = (list.inKernel ?? list.recorded) >= list.capacity
+            table.add([
+                Styled(list.kind.rawValue), Styled(list.inKernel.map { Format.count($0) } ?? "-", isFull ? .red : nil),
+                Styled(Format.count(list.capacity)), Styled(Format.count(list.recorded)),
+            ])
+        }
+        return table
+    }
+}
+
+extension EdgeReport {
+    var json: JSONValue {
+        [
+            "interfaces": .array(edges.map(\.json)),
+            "lists": .array(lists.map(\.json)),
+            "oddities": .array(
+                oddities.map { ["name": .string($0.name), "text": .string($0.sentence), "next": .string($0.next)] }),
+        ]
+    }
+}
+
+extension EdgeStatus {
+    fileprivate var json: JSONValue {
+        [
+            "name": .string(edge.name ?? edge.label), "namespace": .optional(edge.namespaceName),
+            "ifindex": .number(edge.interface.index), "filtering": .bool(edge.isFilteringForUs),
+            "mode": .optional(edge.attachment?.mode.rawValue), "driver": .optional(edge.driver),
+            "profile": .optional(profile?.rawValue), "program": edge.attachment?.json ?? .null,
+            "sockets": sockets.map { .number($0) } ?? .null, "pinned": .bool(edge.isPinned),
+            "instance": .optional(edge.otherInstance), "own_lists": .array(ownLists.map(\.json)),
+        ]
+    }
+}
+
+extension ListStatus {
+    fileprivate var json: JSONValue {
+        [
+            "list": .string(kind.rawValue), "recorded": .number(recorded),
+            "in_kernel": inKernel.map { .number($0) } ?? .null, "capacity": .number(capacity),
+            "by_hand": .number(byHand), "missing": .number(missing),
+        ]
+    }
+}
+
+extension Oddity {
+    /// For programs; people get the sentence.
+    fileprivate var name: String {
+        switch self {
+        case .foreignProgram: "foreign_program"
+        case .otherInstance: "other_instance"
+        case .programGone: "program_gone"
+        case .interfaceGone: "interface_gone"
+        case .ownLists: "own_lists"
+        case .listsWithoutInterface: "lists_without_interface"
+        case .capacityChangeCutOff: "capacity_change_cut_off"
+        case .writtenByHand: "written_by_hand"
+        case .notInKernel: "not_in_kernel"
+        }
+    }
+}

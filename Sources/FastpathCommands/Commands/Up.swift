@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import FastpathControl
+import FastpathCore
+
+struct Up: EdgeCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "up",
+        abstract: "Put the edge on an interface, or replace it there without a gap.",
+        discussion: """
+            The lists come from the record. Where the edge runs already, the program is replaced in one step: policy \
+            and counters are kept, no packet goes unfiltered. Native mode is tried first, then generic.
+
+            Examples:
+              vos-fastpath up eth0
+              vos-fastpath up eth0 --mode native --blocked-capacity 1000000
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: "Where the program runs: in the driver (native) or in the stack (generic).")
+    var mode: ModeRequest = .auto
+
+    @Option(
+        help: ArgumentHelp("Load this object instead of the built-in one.", valueName: "file"),
+        completion: .file(extensions: ["o"]))
+    var object: String?
+
+    @Option(help: ArgumentHelp("Entries that the allow list can hold; those that are there are kept.", valueName: "n"))
+    var allowedCapacity: Int?
+
+    @Option(help: ArgumentHelp("Entries that the block list can hold; those that are there are kept.", valueName: "n"))
+    var blockedCapacity: Int?
+
+    @Flag(help: "Replace an XDP program that is not ours; change the mode, which makes a short gap.")
+    var force = false
+
+    @Argument(help: "The interface.", completion: .interfaces)
+    var iface: String
+
+    func validate() throws {
+        for (capacity, kind) in [(allowedCapacity, PolicyKind.allow), (blockedCapacity, .block)] {
+            guard let capacity else { continue }
+            if UInt32(exactly: capacity) ?? 0 == 0 {
+                throw ValidationError("\(kind.capacityOption) must be from 1 to \(UInt32.max)")
+            }
+        }
+    }
+
+    func run(_ context: Context) throws(Failure) -> Outcome {
+        var capacities: [PolicyKind: Int] = [:]
+        capacities[.allow] = allowedCapacity
+        capacities[.block] = blockedCapacity
+        let request = UpRequest(
+            interface: iface, mode: mode, object: object, capacities: capacities, force: force)
+        let control = try context.edge()
+        let progress = ListProgress(context.output)
+        let report: UpReport
+        do throws(Failure) {
+            report = try control.up(request, now: now(), progress: progress.update)
+        } catch {
+            progress.finish()
+            throw error
+        }
+        progress.finish()
+        context.output.show(report)
+        return .done
+    }
+}
+
+extension ModeRequest: ExpressibleByArgument {}
+
+extension Output {
+    func show(_ report: UpReport) {
+        if isJSON { json(report.json) } else { showText(report) }
+        for text in report.notes { note(text) }
+        note(report.mending)
+        for warning in report.warnings { self.warning(warning.sentence) }
+    }
+
+    private func showText(_ report: UpReport) {
+        let edge = report.edge
+        var place = "in \(edge.modeText) mode"
+        if let driver = edge.driver { place += ", driver \(driver)" }
+        if let program = edge.attachment { place += ", program \(program.programID)" }
+        line(
+            Styled(edge.label, .bold),
+            Styled(": the edge \(report.replaced == nil ? "is on" : "was replaced"), \(place)"))
+        var table = Table([.left(""), .right(""), .left("")], indent: 2)
+        for list in report.lists {
+            var remarks: [String] = []
+            if let before = list.capacityBefore, before != list.capacity {
+                remarks.append("capacity was \(Format.count(before))")
+            }
+            if list.adopted > 0 {
+                remarks.append("\(Format.count(list.adopted)) adopted from the program that was there")
+            }
+            if list.byHand > 0 { remarks.append("\(Format.count(list.byHand)) written by hand") }
+            let remark = remarks.isEmpty ? "" : " (\(remarks.joined(separator: "; ")))"
+            table.add([
+                Styled(list.kind.listName), Styled(Format.count(list.entries)),
+                Styled("of \(Format.count(list.capacity)) entries\(remark)"),
+            ])
+        }
+        self.table(table)
+        for other in report.moved { line("  \(other.label): moved to the new lists, \(other.modeText) mode") }
+    }
+}
+
+extension UpReport {
+    var json: JSONValue {
+        [
+            "interface": .string(edge.name ?? edge.label),
+            "mode": .optional(edge.attachment?.mode.rawValue),
+            "driver": .optional(edge.driver),
+            "program": edge.attachment?.json ?? .null,
+            "replaced": replaced?.json ?? .null,
+            "lists": .array(
+                lists.map { list in
+                    [
+                        "list": .string(list.kind.rawValue), "entries": .number(list.entries),
+                        "capacity": .number(list.capacity), "adopted": .number(list.adopted),
+                        "by_hand": .number(list.byHand),
+                    ]
+                }),
+            "moved": .array(moved.map { .string($0.label) }),
+            "notes": .array(notes.map(JSONValue.string)),
+            "warnings": .array(warnings.map { .string($0.name) }),
+        ]
+    }
+}
+
+extension UpWarning {
+    /// For programs; people get the sentence.
+    var name: String {
+        switch self {
+        case .allowListEmpty: "allow_list_empty"
+        case .genericMode: "generic_mode"
+        case .firstNativeAttach: "first_native_attach"
+        case .otherObject: "other_object"
+        }
+    }
+}
+
+extension Attachment {
+    var json: JSONValue {
+        [
+            "id": .number(programID), "name": .string(programName), "tag": .string(tag),
+            "loaded": .string(Timestamp.utc(loaded)), "mode": .string(mode.rawValue), "edge": .bool(isEdge),
+        ]
+    }
+}

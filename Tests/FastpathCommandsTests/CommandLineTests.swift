@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import FastpathCore
+import Testing
+
+@testable import FastpathCommands
+
+/// Every command of the tree with its names: `["vos-fastpath", "block", "add"]`.
+func allCommands(
+    _ command: any ParsableCommand.Type = VosFastpath.self, _ names: [String] = []
+) -> [(names: [String], type: any ParsableCommand.Type)] {
+    let names = names + [command._commandName]
+    return [(names, command)] + command.configuration.subcommands.flatMap { allCommands($0, names) }
+}
+
+@Suite struct CommandLineTests {
+    /// Wrong command lines, and what the answer must name.
+    private static let wrong: [([String], String)] = [
+        (["nonsense"], "nonsense"),
+        (["--nonsense"], "--nonsense"),
+        (["explain"], "<file>"),
+        (["explain", "--limit", "x", "f"], "--limit"),
+        (["explain", "--limit", "0", "f"], "--limit"),
+        (["explain", "--profile", "none", "f"], "--profile"),
+        (["explain", "--interface", "lo", "--block", "192.0.2.1", "f"], "--interface"),
+        (["explain", "--block"], "--block"),
+        (["doctor", "lo", "more"], "more"),
+        (["doctor", "--instance"], "--instance"),
+    ]
+
+    @Test(arguments: wrong)
+    func wrongUsageIs64AndSaysWhere(arguments: [String], named: String) {
+        let result = run(arguments)
+        #expect(result.status == .usage)
+        #expect(result.out == "")
+        let lines = result.err.split(separator: "\n")
+        #expect(lines.count == 4)
+        #expect(lines.first == "error: cannot read the command line")
+        #expect(lines.dropFirst(2).first?.contains(named) == true)
+        #expect(lines.last?.hasPrefix("  next  See 'vos-fastpath ") == true)
+    }
+
+    @Test(arguments: ["999.1.2.3", "10.0.0.0/8", "abc.def.g.h", "2001:db8::1", ""])
+    func wrongAddressesAre64(address: String) {
+        let result = run(["explain", "--block", address, "/nonexistent"])
+        #expect(result.status == .usage)
+        #expect(result.err.hasPrefix("error: cannot "))
+    }
+
+    @Test(arguments: ["Upper", "dot.dot", String(repeating: "a", count: 33)])
+    func wrongInstancesAre64(name: String) {
+        #expect(run(["doctor", "--instance", name]).status == .usage)
+        #expect(run(["doctor"], environment: [Instance.environmentVariable: name]).status == .usage)
+    }
+
+    @Test func theOptionWinsOverTheEnvironment() throws {
+        let options = try CommonOptions.parse(["--instance", "one"])
+        let environment = { (name: String) in name == Instance.environmentVariable ? "two" : nil }
+        #expect(try options.chosenInstance(environment: environment).name == "one")
+        #expect(try CommonOptions.parse([]).chosenInstance(environment: environment).name == "two")
+        #expect(try CommonOptions.parse([]).chosenInstance(environment: { _ in "" }) == .default)
+    }
+
+    @Test func anInterfaceThatIsNotThereIsNoUsageError() {
+        let result = run(["doctor", "no-such-if"])
+        #expect(result.status == .failed)
+        #expect(result.err.hasPrefix("error: cannot find the interface\n  on    no-such-if\n"))
+    }
+
+    @Test func versionAndHelp() {
+        #expect(run(["--version"]).out == VosFastpath.version + "\n")
+        #expect(run(["--help"]).status == .done)
+        #expect(run([]).out.contains("USAGE: vos-fastpath <subcommand>"))
+        #expect(run(["help", "explain"]).out.contains("USAGE: vos-fastpath explain"))
+        #expect(run(["--generate-completion-script", "bash"]).out.contains("vos-fastpath"))
+    }
+
+    @Test func everyCommandHasAnAbstractAndAnExample() {
+        for (names, type) in allCommands() where type.configuration.shouldDisplay {
+            let name = names.joined(separator: " ")
+            #expect(!type.configuration.abstract.isEmpty, "\(name)")
+            #expect(type.configuration.discussion.contains("  vos-fastpath "), "\(name) shows no example")
+            let help = VosFastpath.helpMessage(for: type, columns: 80)
+            // The parser does not wrap the usage.
+            for line in help.split(separator: "\n") where !line.hasPrefix("USAGE:") {
+                #expect(line.count <= 80, "\(name): \(line)")
+            }
+        }
+    }
+
+    @Test func everyRunnableCommandTakesTheCommonOptions() {
+        for (names, type) in allCommands() where type.configuration.subcommands.isEmpty {
+            let isOurs = type is any EdgeCommand.Type
+            #expect(isOurs, "\(names.joined(separator: " "))")
+        }
+    }
+
+    @Test func aFullDiskIsAnError() {
+        let recorder = Recorder()
+        recorder.outError = 28
+        let status = CommandRunner(output: recorder.output(), environment: { _ in nil }).run(["--version"])
+        #expect(status == .failed)
+        #expect(recorder.err.contains("No space left on device"))
+    }
+}
