@@ -39,7 +39,7 @@ struct ListImport<List: ListTag>: EdgeCommand {
             throw error
         }
         progress.finish()
-        return Self.show(report, file: file, context.output)
+        return Self.show(report, file: file == "-" ? "standard input" : file, context.output)
     }
 
     /// `.failed` where an address found no room.
@@ -49,13 +49,14 @@ struct ListImport<List: ListTag>: EdgeCommand {
         output.note(report.mending)
         output.noteUnlessInForce(report.isInForce)
         guard let shortage = report.shortage else { return .done }
+        let addresses = report.fitted + report.notFitted.count
         output.failure(
             Failure(
                 .mapFull(capacity: shortage.capacity),
                 tried: "add every address of the file to the \(List.kind.listName)",
                 on: file,
-                because: "the list has room for \(Format.count(shortage.capacity)) entries: "
-                    + "\(Format.count(report.fitted)) are on it, \(Format.count(report.notFitted.count)) found no room",
+                because: "the list has room for \(Format.count(shortage.capacity)) entries, and "
+                    + "\(Format.count(report.notFitted.count)) of \(Format.count(addresses)) addresses found none",
                 next: "\(shortage.advice)\nThen import the file again."))
         return .failed
     }

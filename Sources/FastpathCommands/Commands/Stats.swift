@@ -65,8 +65,10 @@ struct Stats: EdgeCommand {
 }
 
 extension Counters {
-    /// Every counted reason by its name, in order of display.
-    var json: JSONValue { .object(Reason.counted.map { .init(key: $0.name, value: .number(self[$0])) }) }
+    /// Every counted reason by its name, in order of its key in `xdp_counters`.
+    var json: JSONValue {
+        .object(Reason.counted.sorted { $0.id < $1.id }.map { .init(key: $0.name, value: .number(self[$0])) })
+    }
 }
 
 extension EdgeStatistics {

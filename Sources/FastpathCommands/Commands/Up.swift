@@ -88,22 +88,21 @@ extension Output {
             Styled(": the edge \(report.replaced == nil ? "is on" : "was replaced"), \(place)"))
         var table = Table([.left(""), .right(""), .left("")], indent: 2)
         for list in report.lists {
-            var remarks: [String] = []
-            if let before = list.capacityBefore, before != list.capacity {
-                remarks.append("capacity was \(Format.count(before))")
-            }
-            if list.adopted > 0 {
-                remarks.append("\(Format.count(list.adopted)) adopted from the program that was there")
-            }
-            if list.byHand > 0 { remarks.append("\(Format.count(list.byHand)) written by hand") }
-            let remark = remarks.isEmpty ? "" : " (\(remarks.joined(separator: "; ")))"
-            table.add([
-                Styled(list.kind.listName), Styled(Format.count(list.entries)),
-                Styled("of \(Format.count(list.capacity)) entries\(remark)"),
-            ])
+            let room = "\(Format.count(list.entries)) of \(Format.count(list.capacity)) entries"
+            table.add([Styled(list.kind.listName), Styled(room), Styled(list.remarks.joined(separator: "; "))])
         }
         self.table(table)
         for other in report.moved { line("  \(other.label): moved to the new lists, \(other.modeText) mode") }
+    }
+}
+
+extension UpList {
+    fileprivate var remarks: [String] {
+        var remarks: [String] = []
+        if let before = capacityBefore, before != capacity { remarks.append("capacity was \(Format.count(before))") }
+        if adopted > 0 { remarks.append("\(Format.count(adopted)) adopted from the program that was there") }
+        if byHand > 0 { remarks.append("\(Format.count(byHand)) written by hand") }
+        return remarks
     }
 }
 
