@@ -14,6 +14,7 @@ let package = Package(
         // C: the one truth shared with the program, the program itself, and the libraries.
         .target(name: "CFastpathABI"),
         .target(name: "CFastpathProgram"),
+        .target(name: "CFastpathLab"),
         .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CLibPcap", providers: [.apt(["libpcap-dev"])]),
@@ -23,7 +24,9 @@ let package = Package(
         .target(name: "FastpathKernel", dependencies: ["FastpathCore", "CFastpathProgram", "CLibBPF", "CLinux"]),
         .target(name: "FastpathStore", dependencies: ["FastpathCore", "CSQLite"]),
         .target(name: "FastpathControl", dependencies: ["FastpathCore", "FastpathKernel", "FastpathStore"]),
-        .target(name: "FastpathLab", dependencies: ["FastpathCore", "FastpathKernel", "CFastpathProgram", "CLibBPF"]),
+        .target(
+            name: "FastpathLab",
+            dependencies: ["FastpathCore", "FastpathKernel", "CFastpathABI", "CFastpathLab", "CFastpathProgram"]),
         .target(
             name: "FastpathCommands",
             dependencies: [
@@ -42,6 +45,9 @@ let package = Package(
         .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),
         .testTarget(
             name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "Support"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "FastpathKernelTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"]),
+        .testTarget(name: "FastpathLabTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab"]),
     ],
     cLanguageStandard: .gnu2x
 )

@@ -14,4 +14,10 @@ struct fastpath_object {
 /* build/sip_logic.bpf.o: the edge. */
 struct fastpath_object fastpath_sip_logic(void);
 
+/* build/lab/: the flood generator and the yardsticks of the bench; names and maps are in fastpath_lab.h. */
+struct fastpath_object fastpath_lab_flood(void);
+struct fastpath_object fastpath_lab_empty_drop(void);
+struct fastpath_object fastpath_lab_floor(void);
+struct fastpath_object fastpath_lab_mix(void);
+
 #endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Linux calls and constants for the lab that the Glibc module does not bring. */
+#ifndef FASTPATH_LAB_CALLS_H
+#define FASTPATH_LAB_CALLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Pins the calling thread to one CPU. 0, or -1 with errno set (EINVAL: no such CPU). */
+int fastpath_lab_pin_thread(uint32_t cpu);
+
+/*
+ * A socket that sends whole Ethernet frames out of an interface of the calling
+ * thread's network namespace and receives nothing (packet(7)). A descriptor, or
+ * -1 with errno set.
+ */
+int fastpath_lab_packet_socket(uint32_t ifindex);
+
+/*
+ * Sends the same datagram `count` times over a connected socket, with as few
+ * system calls as sendmmsg(2) allows. How many were sent, or -1 with errno set
+ * where not even one was.
+ */
+int64_t fastpath_lab_send_repeated(int descriptor, const uint8_t *bytes, size_t length, uint32_t count);
+
+/* Sends on this UDP socket are cut into datagrams of `length` bytes (UDP_SEGMENT, udp(7)). 0, or -1 with errno set. */
+int fastpath_lab_set_segment_length(int descriptor, uint16_t length);
+
+#endif

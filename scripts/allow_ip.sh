@@ -1,0 +1,14 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Usage: allow_ip.sh IPV4
+# Lets a source send OPTIONS.
+# Effective with the next packet, on all interfaces, and recorded for the next start.
+# Exit codes: 0 done, or allowed already; 1 not root, no or no valid address, not loaded, list full.
+set -euo pipefail
+# shellcheck source=lib.sh
+source "$(dirname "$(readlink -f "$0")")/lib.sh"
+
+answer_help "$@"
+[ $# = 1 ] || usage_error "it takes one IPv4 address."
+require_root
+fastpath allow add --require-loaded -- "$1"
