@@ -48,7 +48,10 @@ struct StatsWatch {
 
         var json: JSONValue {
             // A tenth of a packet a second is fine enough.
-            .object(Reason.counted.sorted { $0.id < $1.id }.map { .init(key: $0.name, value: .double((self[$0] * 10).rounded() / 10)) })
+            .object(
+                Reason.counted.sorted { $0.id < $1.id }.map {
+                    .init(key: $0.name, value: .double((self[$0] * 10).rounded() / 10))
+                })
         }
     }
 

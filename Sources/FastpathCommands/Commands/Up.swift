@@ -53,7 +53,7 @@ struct Up: EdgeCommand {
         capacities[.block] = blockedCapacity
         let request = UpRequest(
             interface: iface, mode: mode, object: object, capacities: capacities, force: force)
-        let control = try context.edge()
+        let control = try context.instance.edgeControl()
         let progress = ListProgress(context.output)
         let report: UpReport
         do throws(Failure) {
@@ -75,7 +75,10 @@ extension Output {
         if isJSON { json(report.json) } else { showText(report) }
         for text in report.notes { note(text) }
         note(report.mending)
-        for warning in report.warnings { self.warning(warning.sentence) }
+        // A pair in memory has no rings that an attach could reset.
+        for warning in report.warnings where warning != .firstNativeAttach || report.edge.driver != "veth" {
+            self.warning(warning.sentence)
+        }
     }
 
     private func showText(_ report: UpReport) {
