@@ -21,7 +21,7 @@ done
 
 check "Swift's formatting (mend it with 'make fmt')" \
     "${SWIFT:-swift}" format lint --strict --recursive --parallel Sources Tests Package.swift
-mapfile -t sources < <(find bpf Sources -name '*.[ch]')
+sources=(bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h) # as in 'make fmt'
 check "C's formatting (mend it with 'make fmt')" clang-format-14 --dry-run -Werror "${sources[@]}"
 
 mapfile -t programs < <(grep -lE '^#!/bin/(ba)?sh' scripts/*.sh packaging/* Tests/run Tests/scripts/* .ci/run)
