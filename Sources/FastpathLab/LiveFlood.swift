@@ -27,7 +27,8 @@ public struct LiveFlood: Sendable {
     public static let lastStamp = Int(FASTPATH_STAMP_LIMIT) - Frame.payloadOffset
 
     public init(
-        from interface: LabInterface, frame: [UInt8], firstSource: UInt32, sourceCount: Int = 1, stamp: Int? = nil, cpu: Int? = nil
+        from interface: LabInterface, frame: [UInt8], firstSource: UInt32, sourceCount: Int = 1, stamp: Int? = nil,
+        cpu: Int? = nil
     ) {
         self.interface = interface
         self.frame = frame
@@ -63,7 +64,8 @@ public struct LiveFlood: Sendable {
             let start = ContinuousClock.now
             defer { duration = ContinuousClock.now - start }
             // Without a rate a portion is some milliseconds of work: long enough to forget the call's cost.
-            try limits.drive(portion: limits.rate == nil ? 16384 : 65536, until: isStopping) { (count) throws(Failure) in
+            try limits.drive(portion: limits.rate == nil ? 16384 : 65536, until: isStopping) {
+                (count) throws(Failure) in
                 try frame.span.withUnsafeBytes { (bytes) throws(Failure) in
                     try TestRun.live(
                         program, frame: bytes, interface: interface.index, count: count, batch: min(count, Self.batch))
@@ -97,7 +99,8 @@ public struct LiveFlood: Sendable {
         var frame = frame
         if let stamp {
             let place = Frame.payloadOffset + stamp
-            frame.replaceSubrange(place..<place + Int(FASTPATH_STAMP_LENGTH), with: repeatElement(0, count: Int(FASTPATH_STAMP_LENGTH)))
+            frame.replaceSubrange(
+                place..<place + Int(FASTPATH_STAMP_LENGTH), with: repeatElement(0, count: Int(FASTPATH_STAMP_LENGTH)))
         }
         let ip = frame[Frame.ethernetLength..<Frame.ethernetLength + Frame.ipv4Length]
         let udp = frame[(Frame.ethernetLength + Frame.ipv4Length)...]
