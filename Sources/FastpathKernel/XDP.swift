@@ -14,9 +14,11 @@ public enum XDP {
         _ program: Program, to interface: UInt32, mode: XDPMode, replacing old: Program?
     ) throws(Failure) {
         _ = LibBPFLog.installed
-        var options = options(replacing: old)
+        var options = bpf_xdp_attach_opts()
+        options.sz = optionsSize(upTo: \bpf_xdp_attach_opts.old_prog_fd)
         var flags = flag(mode)
-        if old != nil {
+        if let old {
+            options.old_prog_fd = old.fd
             flags |= UInt32(XDP_FLAGS_REPLACE)
         } else {
             flags |= UInt32(XDP_FLAGS_UPDATE_IF_NOEXIST)
@@ -35,20 +37,13 @@ public enum XDP {
 
     /// Takes `program` off the interface; nothing happens where another is attached by now.
     public static func detach(_ program: Program, from interface: UInt32, mode: XDPMode) throws(Failure) {
-        var options = options(replacing: program)
+        var options = bpf_xdp_attach_opts()
+        options.sz = optionsSize(upTo: \bpf_xdp_attach_opts.old_prog_fd)
+        options.old_prog_fd = program.fd
         let result = bpf_xdp_detach(Int32(interface), flag(mode) | UInt32(XDP_FLAGS_REPLACE), &options)
         if result == -EEXIST || result == -ENODEV { return }
         _ = try check(
             result, "detach the program", on: "ifindex \(interface)", next: "Try `ip link set dev IFACE xdp off`.")
-    }
-
-    /// libbpf refuses bytes that are not 0 behind the last field that it knows, and an optimised Swift does not clear a
-    /// struct's padding: so the size ends with the last field.
-    private static func options(replacing old: Program?) -> bpf_xdp_attach_opts {
-        var options = bpf_xdp_attach_opts()
-        options.sz = MemoryLayout<Int>.size + MemoryLayout<Int32>.size  // sz, old_prog_fd
-        if let old { options.old_prog_fd = old.fd }
-        return options
     }
 
     private static func flag(_ mode: XDPMode) -> UInt32 {

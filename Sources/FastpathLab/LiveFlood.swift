@@ -27,7 +27,8 @@ public struct LiveFlood: Sendable {
     public static let lastStamp = Int(FASTPATH_STAMP_LIMIT) - Frame.payloadOffset
 
     public init(
-        from interface: LabInterface, frame: [UInt8], firstSource: UInt32, sourceCount: Int = 1, stamp: Int? = nil, cpu: Int? = nil
+        from interface: LabInterface, frame: [UInt8], firstSource: UInt32, sourceCount: Int = 1, stamp: Int? = nil,
+        cpu: Int? = nil
     ) {
         self.interface = interface
         self.frame = frame
@@ -57,13 +58,15 @@ public struct LiveFlood: Sendable {
         try interface.host.perform { () throws(Failure) in
             // A test run enters its program into the kernel's XDP dispatcher and takes it out again, and waits for all
             // CPUs both times: some 20 ms a call. A program that is attached somewhere is in it already.
+            // Where another flood of this host has the place, it is only slower.
             let loopback = if_nametoindex("lo")
-            try XDP.attach(program, to: loopback, mode: .generic, replacing: nil)
-            defer { try? XDP.detach(program, from: loopback, mode: .generic) }
+            let isAttached = (try? XDP.attach(program, to: loopback, mode: .generic, replacing: nil)) != nil
+            defer { if isAttached { try? XDP.detach(program, from: loopback, mode: .generic) } }
             let start = ContinuousClock.now
             defer { duration = ContinuousClock.now - start }
             // Without a rate a portion is some milliseconds of work: long enough to forget the call's cost.
-            try limits.drive(portion: limits.rate == nil ? 16384 : 65536, until: isStopping) { (count) throws(Failure) in
+            try limits.drive(portion: limits.rate == nil ? 16384 : 65536, until: isStopping) {
+                (count) throws(Failure) in
                 try frame.span.withUnsafeBytes { (bytes) throws(Failure) in
                     try TestRun.live(
                         program, frame: bytes, interface: interface.index, count: count, batch: min(count, Self.batch))
@@ -71,8 +74,9 @@ public struct LiveFlood: Sendable {
             }
         }
 
-        let after = try map.lookup(key: key) ?? []
-        state = after.withUnsafeBytes { $0.loadUnaligned(as: fastpath_flood_state.self) }
+        if let value = try map.lookup(key: key) {
+            state = value.withUnsafeBytes { $0.loadUnaligned(as: fastpath_flood_state.self) }
+        }
         let refused = try refused() - refusedBefore
         return Sent(packets: Int(state.redirected) - refused, refused: refused, duration: duration)
     }
@@ -97,7 +101,8 @@ public struct LiveFlood: Sendable {
         var frame = frame
         if let stamp {
             let place = Frame.payloadOffset + stamp
-            frame.replaceSubrange(place..<place + Int(FASTPATH_STAMP_LENGTH), with: repeatElement(0, count: Int(FASTPATH_STAMP_LENGTH)))
+            frame.replaceSubrange(
+                place..<place + Int(FASTPATH_STAMP_LENGTH), with: repeatElement(0, count: Int(FASTPATH_STAMP_LENGTH)))
         }
         let ip = frame[Frame.ethernetLength..<Frame.ethernetLength + Frame.ipv4Length]
         let udp = frame[(Frame.ethernetLength + Frame.ipv4Length)...]

@@ -64,7 +64,8 @@ public final class SIPNetwork: Sendable {
     public func sipp(_ scenario: SIPpScenario, on peer: Peer, port: UInt16, user: String = "callee") -> SIPp {
         let interface = interface(of: peer)
         return SIPp(
-            scenario, on: interface.host, local: (interface.address, port), server: (server.address, server.port), user: user)
+            scenario, on: interface.host, local: (interface.address, port), server: (server.address, server.port),
+            user: user)
     }
 
     /// Starts the one who answers calls, and registers him. He is there until the lab goes.
@@ -78,10 +79,9 @@ public final class SIPNetwork: Sendable {
         }
     }
 
-    /// svmap against the server and its neighbours.
+    /// svmap against the server, from the scanner.
     public func scan() throws(Failure) -> [Svmap.Finding] {
-        let start = IPPrefix(ipv4: server.address)
-        return try Svmap.scan(["\(start)"], from: interface(of: .scanner).host, in: laboratory)
+        try Svmap.scan(["\(IPPrefix(ipv4: server.address))"], from: interface(of: .scanner).host, in: laboratory)
     }
 
     private func pair(_ peer: Peer) -> (edge: LabInterface, peer: LabInterface) {

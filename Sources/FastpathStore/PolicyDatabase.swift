@@ -113,13 +113,11 @@ public final class PolicyDatabase {
     public func insert(_ entries: [PolicyEntry], progress: (Int) -> Void) throws(Failure) {
         guard !entries.isEmpty, let connection = try connection(makingFile: true) else { return }
         let tried = "record \(entries.count) entries"
-        // In the table's own order the pages fill one after the other: three times as fast for a million.
-        let order = entries.indices.sorted { entries[$0].prefix < entries[$1].prefix }
         try connection.transaction(to: tried) { () throws(Failure) in
             let insertion = try SQLiteStatement(
                 "INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 on: connection, to: tried)
-            for (done, index) in order.enumerated() {
+            for (done, index) in Self.tableOrder(entries.lazy.map(\.prefix)).enumerated() {
                 let entry = entries[index]
                 insertion.bind(entry.kind.column, at: 1)
                 insertion.bind(entry.prefix, at: 2)
@@ -140,11 +138,20 @@ public final class PolicyDatabase {
             let deletion = try SQLiteStatement(
                 "DELETE FROM entry WHERE kind = ? AND address = ? AND length = ?", on: connection, to: tried)
             deletion.bind(kind.column, at: 1)
-            for prefix in prefixes {
-                deletion.bind(prefix, at: 2)
+            for index in Self.tableOrder(prefixes) {
+                deletion.bind(prefixes[index], at: 2)
                 try deletion.run()
             }
         }
+    }
+
+    /// The indices of `prefixes` in about the order of the table, where a million changes touch one page after the
+    /// other instead of any of them: several times as fast. About is enough, so the first 64 bits are.
+    private static func tableOrder(_ prefixes: some Collection<IPPrefix>) -> [Int] {
+        let keys = prefixes.enumerated().map { (index, prefix) in
+            (index: index, bits: UInt64(truncatingIfNeeded: prefix.family == .ipv4 ? prefix.bits : prefix.bits >> 64))
+        }
+        return keys.sorted { $0.bits < $1.bits }.map(\.index)
     }
 
     /// `capacity` must be above zero.
