@@ -10,6 +10,7 @@ extension EndToEndTests {
     @Suite struct ConcurrencyTests {
         /// Runs commands at once; fails where one does not end with 0.
         static func together(_ lab: EdgeLab, _ commands: [[String]]) throws {
+            for number in commands.indices { unlink("\(lab.laboratory.folder)/together-\(number)") }
             let children = try commands.enumerated().map { number, arguments in
                 try Child.start(
                     [Edge.path] + arguments, in: lab.edge.namespace, log: "\(lab.laboratory.folder)/together-\(number)",
@@ -69,6 +70,31 @@ extension EndToEndTests {
                 }
                 let peer = lab.peer(1).spoofing(0x6440_0000)
                 try lab.expect([peer.frame(peer.register())], over: 1, counted: [.blocked: 1], heard: [])
+            }
+        }
+
+        @Test("readers while programs and lists are replaced: each gets an answer")
+        func readers() throws {
+            try EdgeLab.with { lab in
+                try lab.up(.native)
+                try lab.command.done("block", "add", "192.0.2.1")
+                let namespace = lab.edge.namespace
+                let environment = lab.command.environment
+                let replacing = try Worker { (isStopping) throws(Failure) in
+                    for number in 0..<500 where !isStopping() {
+                        let capacity = number.isMultiple(of: 2) ? "2000" : "1000"
+                        try Shell.run(
+                            [Edge.path, "up", "sip0", "--blocked-capacity", capacity], in: namespace, environment: environment)
+                    }
+                }
+                defer { replacing.stop() }
+                for _ in 0..<50 {
+                    #expect(try lab.command.stats().total == counters())
+                    #expect(try lab.command.status().interface("sip0")?.filtering == true)
+                    #expect(try Array(lab.command.list(.block).keys) == ["192.0.2.1"])
+                }
+                replacing.stop()
+                try replacing.join()
             }
         }
 

@@ -18,20 +18,20 @@ extension EndToEndTests {
         }
 
         static let files = [
-            File(name: "empty", content: "", addresses: [], summary: "Done: 0 blocked, 0 skipped (invalid), 0 failed"),
+            File(name: "empty", content: "", addresses: [], summary: "Done: 0 blocked, 0 skipped (invalid), 0 failed (map full)"),
             File(
                 name: "comments and blank lines", content: "# a feed\n\n  \n192.0.2.1 # a scanner\n\t192.0.2.2\t\n#192.0.2.3\n",
-                addresses: ["192.0.2.1", "192.0.2.2"], summary: "Done: 2 blocked, 0 skipped (invalid), 0 failed"),
+                addresses: ["192.0.2.1", "192.0.2.2"], summary: "Done: 2 blocked, 0 skipped (invalid), 0 failed (map full)"),
             File(
                 name: "CR LF, no end of line", content: "192.0.2.1\r\n\r\n192.0.2.2\r\n192.0.2.3",
-                addresses: ["192.0.2.1", "192.0.2.2", "192.0.2.3"], summary: "Done: 3 blocked, 0 skipped (invalid), 0 failed"),
+                addresses: ["192.0.2.1", "192.0.2.2", "192.0.2.3"], summary: "Done: 3 blocked, 0 skipped (invalid), 0 failed (map full)"),
             File(
                 name: "repeated", content: "192.0.2.1\n192.0.2.2\n192.0.2.1\n192.0.2.1\n", addresses: ["192.0.2.1", "192.0.2.2"],
-                summary: "Done: 2 blocked, 0 skipped (invalid), 0 failed"),
+                summary: "Done: 2 blocked, 0 skipped (invalid), 0 failed (map full)"),
             File(
                 name: "bad lines",
                 content: "192.0.2.1\n999.1.2.3\n10.0.0.0/8\nabc.def.g.h\n\n192.0.2.2\n2001:db8::1\n192.0.2\n1.2.3.4.5\n-1.2.3.4\n0x7f.1\n",
-                addresses: ["192.0.2.1", "192.0.2.2"], summary: "Done: 2 blocked, 8 skipped (invalid), 0 failed",
+                addresses: ["192.0.2.1", "192.0.2.2"], summary: "Done: 2 blocked, 8 skipped (invalid), 0 failed (map full)",
                 warnings: [
                     "line 2: \"999.1.2.3\"", "line 3: \"10.0.0.0/8\"", "line 4: \"abc.def.g.h\"", "line 7: \"2001:db8::1\"",
                     "line 8: \"192.0.2\"", "line 9: \"1.2.3.4.5\"", "line 10: \"-1.2.3.4\"", "line 11: \"0x7f.1\"",
@@ -48,7 +48,7 @@ extension EndToEndTests {
                     try Text.write(file.content, to: path)
                     for (source, ran) in [
                         (path, try edge.run("block", "import", path)),
-                        ("-", try edge.shell("$EDGE block import - < $1", [path])),
+                        ("standard input", try edge.shell("$EDGE block import - < $1", [path])),
                     ] {
                         #expect(ran.isDone, "\(file.name): \(ran)")
                         #expect(ran.lines.last == file.summary, "\(file.name): \(ran)")
@@ -113,7 +113,7 @@ extension EndToEndTests {
                     .requireDone()
                 try lab.up(.native, "--blocked-capacity", "1048576")
                 let ran = try edge.done("block", "import", path)
-                #expect(ran.lines.last == "Done: 1000000 blocked, 0 skipped (invalid), 0 failed", "\(ran)")
+                #expect(ran.lines.last == "Done: 1000000 blocked, 0 skipped (invalid), 0 failed (map full)", "\(ran)")
                 let list = try #require(try edge.status().list(.block))
                 #expect(list.recorded == 1_000_000 && list.inKernel == 1_000_000 && list.missing == 0)
                 let peer = lab.peer()

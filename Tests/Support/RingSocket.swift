@@ -102,7 +102,7 @@ public final class RingSocket {
 
     private static let level: Int32 = 283  // SOL_XDP
 
-    private static func set<Value>(_ fd: Int32, _ option: Int32, _ value: inout Value) throws {
+    private static func set<Value: BitwiseCopyable>(_ fd: Int32, _ option: Int32, _ value: inout Value) throws {
         guard setsockopt(fd, level, option, &value, socklen_t(MemoryLayout<Value>.size)) == 0 else {
             throw FixtureError(text: "AF_XDP option \(option): \(errorText(errno))")
         }
