@@ -28,9 +28,15 @@ let package = Package(
             name: "FastpathLab",
             dependencies: ["FastpathCore", "FastpathKernel", "CFastpathABI", "CFastpathLab", "CFastpathProgram"]),
         .target(
+            name: "FastpathBench",
+            dependencies: [
+                "FastpathCore", "FastpathKernel", "FastpathLab", "CFastpathABI", "CFastpathLab", "CFastpathProgram",
+            ]),
+        .target(
             name: "FastpathCommands",
             dependencies: [
-                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab", "CFastpathABI",
+                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab", "FastpathBench",
+                "CFastpathABI",
                 "CLibPcap",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),

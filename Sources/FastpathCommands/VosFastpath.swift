@@ -23,5 +23,6 @@ struct VosFastpath: ParsableCommand {
             CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self]),
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self]),
             CommandGroup(name: "Insight", subcommands: [Stats.self, Explain.self]),
+            CommandGroup(name: "Measuring", subcommands: [BenchCommand.self]),
         ])
 }
