@@ -1,11 +1,34 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks that change nothing: shell syntax, run bits.
+# Checks that change nothing: formatting, shell scripts, tables and links of the documents. Exit 0 where all is well.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 status=0
-for script in scripts/*.sh Tests/run .ci/run; do
-    bash -n "$script" || status=1
-    [ -x "$script" ] || { echo "check: $script has no run bit" >&2; status=1; }
+
+check() { # NAME COMMAND…
+    "${@:2}" || {
+        echo "check: $1: see above" >&2
+        status=1
+    }
+}
+
+check "Swift's formatting (mend it with 'make fmt')" \
+    "${SWIFT:-swift}" format lint --strict --recursive --parallel Sources Tests Package.swift
+mapfile -t sources < <(find bpf Sources -name '*.[ch]')
+check "C's formatting (mend it with 'make fmt')" clang-format-14 --dry-run -Werror "${sources[@]}"
+
+mapfile -t programs < <(grep -lE '^#!/bin/(ba)?sh' scripts/*.sh packaging/* Tests/run Tests/scripts/* .ci/run)
+for program in "${programs[@]}"; do
+    check "$program has a run bit" test -x "$program"
+done
+check "shell scripts" shellcheck -x -P SCRIPTDIR "${programs[@]}"
+
+check "tables" scripts/tables.sh
+
+# Links to files: [words](path) and [words](path#place).
+for document in *.md specs/*.md docs/*.md docs/decisions/*.md; do
+    while read -r path; do
+        check "$document links to $path" test -e "$(dirname "$document")/$path"
+    done < <(grep -oE '\]\([^)#: ]+[)#]' "$document" | sed -E 's/^\]\(//; s/[)#]$//')
 done
 exit "$status"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import FastpathCore
+import FastpathLab
 import Glibc
 
 /// How a command ended. The raw value is the exit code.
@@ -45,6 +46,8 @@ struct CommandRunner {
     func run(_ arguments: [String]) -> Outcome {
         let status = runUnfinished(arguments)
         output.flush()
+        // Nobody reads any more: that is how `| head` ends a command, and no error.
+        if output.writeError == EPIPE { return .failed }
         guard output.writeError == 0 else {
             output.failure(
                 Failure(
@@ -110,10 +113,12 @@ struct CommandRunner {
     }
 }
 
-/// The whole process: what `main` calls. `arguments` are those behind the command's name.
-public func runVosFastpath(_ arguments: [String]) -> Outcome {
+/// The whole process: what `main` calls. `arguments` are those behind the command's name. Returns the exit code:
+/// that of ``Outcome``, or 128 and the signal's number where a lab was interrupted and removed.
+public func runVosFastpath(_ arguments: [String]) -> Int32 {
     // A closed pipe ends the process as it ends every tool, also when the parent ignores SIGPIPE. Commands that
-    // must tidy up first hold the signal back (StopSignals).
+    // must tidy up first take the signal themselves (LabSignals).
     signal(SIGPIPE, SIG_DFL)
-    return CommandRunner(output: .standard()).run(arguments)
+    let outcome = CommandRunner(output: .standard()).run(arguments)
+    return Interruption.exitCode ?? outcome.rawValue
 }

@@ -9,21 +9,22 @@ import Glibc
 struct Context {
     var output: Output
     var instance: Instance
+}
 
+extension Instance {
     /// The use cases of the edge, on the real kernel and record. Throws unless this process and host can run it.
-    func edge() throws(Failure) -> EdgeControl<KernelEdges, PolicyDatabase, FileLock> {
+    func edgeControl() throws(Failure) -> EdgeControl<KernelEdges, PolicyDatabase, FileLock> {
         try Host.requireReady()
-        return EdgeControl(kernel: KernelEdges(instance: instance), record: record, lock: lock)
+        return EdgeControl(
+            kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath), lock: FileLock(at: lockPath))
     }
 
     /// The use cases of the policy, likewise.
-    func policy() throws(Failure) -> PolicyControl<KernelEdges, PolicyDatabase, FileLock> {
+    func policyControl() throws(Failure) -> PolicyControl<KernelEdges, PolicyDatabase, FileLock> {
         try Host.requireReady()
-        return PolicyControl(kernel: KernelEdges(instance: instance), record: record, lock: lock)
+        return PolicyControl(
+            kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath), lock: FileLock(at: lockPath))
     }
-
-    private var record: PolicyDatabase { PolicyDatabase(at: instance.databasePath) }
-    private var lock: FileLock { FileLock(at: instance.lockPath) }
 }
 
 /// Seconds since 1970-01-01 UTC.
@@ -45,6 +46,14 @@ enum Timestamp {
         var parts = tm()
         guard gmtime_r(&time, &parts) != nil else { return "-" }
         return format(parts, "%Y-%m-%dT%H:%M:%SZ")
+    }
+
+    /// `November 20, 2026`, as mdoc(7) wants it; UTC.
+    static func manual(_ seconds: Int64) -> String {
+        var time = time_t(seconds)
+        var parts = tm()
+        guard gmtime_r(&time, &parts) != nil else { return "-" }
+        return format(parts, "%B ") + "\(parts.tm_mday), \(parts.tm_year + 1900)"
     }
 
     private static func format(_ parts: tm, _ pattern: String) -> String {

@@ -19,10 +19,11 @@ struct VosFastpath: ParsableCommand {
             Exit codes: 0 done, 1 failed, 64 wrong usage.
             """,
         version: version,
+        subcommands: [GenerateManual.self],
         groupedSubcommands: [
             CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self]),
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self]),
             CommandGroup(name: "Insight", subcommands: [Stats.self, Explain.self]),
-            CommandGroup(name: "Measuring", subcommands: [BenchCommand.self]),
+            CommandGroup(name: "Lab", subcommands: [Lab.self, DemoCommand.self, StressCommand.self, BenchCommand.self]),
         ])
 }

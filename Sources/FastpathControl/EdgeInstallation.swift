@@ -194,7 +194,7 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
 
     /// Every program reads the new lists. From the first frozen list on there is no way back, and none is needed: all
     /// that is left is to share the new ones, which the next command does where this one cannot.
-    private mutating func freezeOldLists() throws(Failure) {
+    private func freezeOldLists() throws(Failure) {
         var isPastReturn = false
         for plan in plans where plan.needsNewMap {
             guard let old = plan.shared else { continue }
@@ -205,7 +205,6 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
                 // The freeze only keeps writers out for a moment. Behind the first one, going on is the better way.
                 if !isPastReturn { throw error }
             }
-            undo.forget()
         }
     }
 

@@ -143,7 +143,7 @@ extension [EdgeState] {
         guard matches.count <= 1 else {
             throw Failure(
                 .usage, tried: "find the interface", on: name, because: "several go by that name",
-                next: "Use one of \(matches.map(\.interface.pinName).joined(separator: ", ")).")
+                next: "Use one of \(matches.map(\.interface.pinName).sorted().joined(separator: ", ")).")
         }
         return matches.first
     }

@@ -11,9 +11,6 @@ struct UndoList {
         steps.append((what, undo))
     }
 
-    /// The operation is past the point where it could be taken back.
-    mutating func forget() { steps = [] }
-
     /// Takes everything back and returns the failure to throw. Where a step cannot be taken back, those before it
     /// stay too: they may be what it rests on. The failure then says what is left.
     consuming func takeBack(after failure: Failure) -> Failure {

@@ -63,3 +63,10 @@ public func readFile(_ path: String) throws(Failure) -> [UInt8] {
         content.append(contentsOf: buffer[..<count])
     }
 }
+
+/// The `sz` of a libbpf options struct whose last field is `field`. Not the struct's size: libbpf wants the bytes behind
+/// the last field to be zero, and Swift promises nothing about padding.
+func optionsSize<Options, Value>(upTo field: KeyPath<Options, Value>) -> Int {
+    guard let offset = MemoryLayout<Options>.offset(of: field) else { return MemoryLayout<Options>.size }
+    return offset + MemoryLayout<Value>.size
+}

@@ -26,7 +26,7 @@ public enum TestRun {
         context.ingress_ifindex = interface
         context.rx_queue_index = queue
         var options = bpf_test_run_opts()
-        options.sz = MemoryLayout<bpf_test_run_opts>.size
+        options.sz = optionsSize(upTo: \bpf_test_run_opts.batch_size)
         options.data_in = frame.baseAddress
         options.data_size_in = UInt32(frame.count)
         options.repeat = Int32(repetitions)
@@ -53,7 +53,7 @@ public enum TestRun {
         context.data_end = UInt32(frame.count)
         context.ingress_ifindex = interface
         var options = bpf_test_run_opts()
-        options.sz = MemoryLayout<bpf_test_run_opts>.size
+        options.sz = optionsSize(upTo: \bpf_test_run_opts.batch_size)
         options.data_in = frame.baseAddress
         options.data_size_in = UInt32(frame.count)
         options.repeat = Int32(count)

@@ -15,7 +15,7 @@ public enum XDP {
     ) throws(Failure) {
         _ = LibBPFLog.installed
         var options = bpf_xdp_attach_opts()
-        options.sz = MemoryLayout<bpf_xdp_attach_opts>.size
+        options.sz = optionsSize(upTo: \bpf_xdp_attach_opts.old_prog_fd)
         var flags = flag(mode)
         if let old {
             options.old_prog_fd = old.fd
@@ -38,7 +38,7 @@ public enum XDP {
     /// Takes `program` off the interface; nothing happens where another is attached by now.
     public static func detach(_ program: Program, from interface: UInt32, mode: XDPMode) throws(Failure) {
         var options = bpf_xdp_attach_opts()
-        options.sz = MemoryLayout<bpf_xdp_attach_opts>.size
+        options.sz = optionsSize(upTo: \bpf_xdp_attach_opts.old_prog_fd)
         options.old_prog_fd = program.fd
         let result = bpf_xdp_detach(Int32(interface), flag(mode) | UInt32(XDP_FLAGS_REPLACE), &options)
         if result == -EEXIST || result == -ENODEV { return }

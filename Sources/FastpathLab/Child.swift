@@ -39,12 +39,15 @@ public final class Child: Sendable {
         }
         let program = try Programs.path(arguments.first ?? "")
         let output = FileDescriptor(
-            Int32(try SystemCall.check(
-                Int(open(log ?? "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)), "open a log", on: log ?? "/dev/null")))
+            Int32(
+                try SystemCall.check(
+                    Int(open(log ?? "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)), "open a log",
+                    on: log ?? "/dev/null")))
         let input = FileDescriptor(
             Int32(try SystemCall.check(Int(open("/dev/null", O_RDONLY | O_CLOEXEC)), "open a file", on: "/dev/null")))
         let pid = try Spawner.spawn(
-            trampoline[0], trampoline + [program] + arguments.dropFirst(), environment: Programs.environment(environment),
+            trampoline[0], trampoline + [program] + arguments.dropFirst(),
+            environment: Programs.environment(environment),
             streams: .init(input: input.rawValue, output: output.rawValue, errors: output.rawValue), in: namespace)
         return Child(pid: pid, command: arguments.joined(separator: " "))
     }
@@ -98,7 +101,8 @@ enum Programs {
 
     /// Debian's packages, for the sentence that says what to install.
     private static let packages = [
-        "kamailio": "kamailio", "sipp": "sip-tester", "svmap": "sipvicious", "sshd": "openssh-server", "ssh": "openssh-client",
+        "kamailio": "kamailio", "sipp": "sip-tester", "svmap": "sipvicious", "sshd": "openssh-server",
+        "ssh": "openssh-client",
         "ssh-keygen": "openssh-client", "scp": "openssh-client", "ethtool": "ethtool", "ip": "iproute2",
         "setpriv": "util-linux", "unshare": "util-linux",
     ]

@@ -3,7 +3,8 @@ import FastpathCore
 import FastpathKernel
 import Glibc
 
-/// The demo: the same calls, scan and flood twice, first without the edge, then with it, each time on a lab built anew.
+/// The demo: the same scan, then the same calls and flood, twice: first without the edge, then with it, each time on a
+/// lab built anew.
 public struct Demo: Sendable {
     /// New calls a second.
     public var callRate = 50
@@ -30,6 +31,7 @@ public struct Demo: Sendable {
         public var flood: Sent
         /// CPU time of the SIP server, while the flood lasted.
         public var serverCPU: Duration
+        /// Of the flood.
         public var duration: Duration
         /// What the edge counted; nil without it.
         public var counters: Counters?
@@ -41,7 +43,7 @@ public struct Demo: Sendable {
     /// How things stand, about twice a second.
     public struct Sample: Hashable, Sendable {
         public var isProtected: Bool
-        /// Since the traffic began.
+        /// Since the scan began.
         public var elapsed: Duration
         public var callsPlaced: Int
         public var callsAnswered: Int
@@ -69,6 +71,7 @@ public struct Demo: Sendable {
     public func run(
         edge: some EdgeUnderTest, events: (Event) -> Void
     ) throws(Failure) -> (without: Column, with: Column) {
+        try edge.purge()
         defer { try? edge.purge() }
         return (try column(nil, events), try column(edge, events))
     }
@@ -105,30 +108,38 @@ public struct Demo: Sendable {
         _ network: SIPNetwork, _ edge: (any EdgeUnderTest)?, _ events: (Event) -> Void
     ) throws(Failure) -> Column {
         events(.running(isProtected: edge != nil, interfaces: edge == nil ? [] : network.edgeInterfaces.map(\.name)))
-        let seconds = duration / .seconds(1)
         let laboratory = network.laboratory
         let start = ContinuousClock.now
+        var sampler = Sampler(network: network, edge: edge, start: start)
+
+        // The scan goes first: it asks once, and a server that drowns would not answer it.
+        let scan = try Worker { (_) throws(Failure) in try network.scan() }
+        while !scan.isFinished {
+            try Wait.sleep(.milliseconds(250))
+            events(.sample(try sampler.take(calls: nil, findings: nil)))
+        }
+        let findings = try scan.join()
+
+        let seconds = duration / .seconds(1)
+        let floodStart = ContinuousClock.now
         let cpuBefore = network.server.cpuTime
         let flood = try self.flood(network).start(
             SendLimits(count: Int(Double(floodRate) * seconds), duration: duration + .seconds(2), rate: floodRate))
         defer { flood.stop() }
         let calls = try network.sipp(.call, on: .phone, port: 5060)
             .start(in: laboratory, count: Int(Double(callRate) * seconds), rate: callRate)
-        let trunk = try network.sipp(.options, on: .trunk, port: 5060).start(in: laboratory, count: Int(seconds), rate: 1)
-        let scan = try Worker { (_) throws(Failure) in try network.scan() }
-
-        var sampler = Sampler(network: network, edge: edge, start: start)
+        let trunk = try network.sipp(.options, on: .trunk, port: 5060).start(
+            in: laboratory, count: Int(seconds), rate: 1)
         while !flood.isFinished {
             try Wait.sleep(.milliseconds(500))
-            let findings = scan.isFinished ? try scan.join().count : nil
-            events(.sample(try sampler.take(calls: calls.soFar, findings: findings)))
+            events(.sample(try sampler.take(calls: calls.soFar, findings: findings.count)))
         }
         let sent = try flood.join()
-        let elapsed = ContinuousClock.now - start
+        let elapsed = ContinuousClock.now - floodStart
         let cpu = network.server.cpuTime - cpuBefore
         events(.settling(isProtected: edge != nil))
         let column = Column(
-            isProtected: edge != nil, calls: try calls.finish(), trunk: try trunk.finish(), findings: try scan.join(),
+            isProtected: edge != nil, calls: try calls.finish(), trunk: try trunk.finish(), findings: findings,
             flood: sent, serverCPU: cpu, duration: elapsed, counters: try sampler.counters())
         events(.finished(column))
         return column

@@ -13,7 +13,8 @@ public protocol EdgeUnderTest {
     func disallow(_ sources: [IPPrefix]) throws(Failure)
     /// The sum over all interfaces.
     func counters() throws(Failure) -> Counters
-    /// Forgets the policy and removes what is left in the kernel and on disk. Called at last, also after a failure.
+    /// Forgets the policy and removes what is left in the kernel and on disk. Called at last, also after a failure, and
+    /// first, for what a killed run left.
     func purge() throws(Failure)
     /// What is left of the edge in the kernel and on disk, for a person; empty after ``purge()``.
     func remains() -> [String]

@@ -90,7 +90,9 @@ public enum Frame {
     }
 
     /// Any protocol over IPv4 over Ethernet; the header checksum is right.
-    public static func ipv4(from source: Endpoint, to destination: Endpoint, ipProtocol: UInt8, payload: [UInt8]) -> [UInt8] {
+    public static func ipv4(from source: Endpoint, to destination: Endpoint, ipProtocol: UInt8, payload: [UInt8])
+        -> [UInt8]
+    {
         var header: [UInt8] = [0x45, 0]  // version 4, five words; no service class
         header += bigEndian(UInt16(ipv4Length + payload.count))
         header += [0, 0, 0x40, 0, 64, ipProtocol, 0, 0]  // identification 0, don't fragment, TTL 64

@@ -76,7 +76,8 @@ public struct LabInterface: Hashable, Sendable {
         let text = try host.perform { () throws(Failure) in File.text("/proc/thread-self/net/dev") ?? "" }
         guard let statistics = Self.parseStatistics(text, of: name) else {
             throw Failure(
-                .noInterface, tried: "read an interface's statistics", on: name, because: "\(host.name) has no such interface",
+                .noInterface, tried: "read an interface's statistics", on: name,
+                because: "\(host.name) has no such interface",
                 next: "Build the lab anew.")
         }
         return statistics
@@ -114,7 +115,9 @@ enum VethPair {
         }
 
         func create(_ port: LabHost.Port) throws(Failure) {
-            var arguments = ["link", "add", first.interface, "address", "\(MACAddress(of: first.address))", "type", "veth"]
+            var arguments = [
+                "link", "add", first.interface, "address", "\(MACAddress(of: first.address))", "type", "veth",
+            ]
             arguments += ["peer", "name", second.interface, "address", "\(MACAddress(of: second.address))"]
             if let namespace = second.host.namespace.name { arguments += ["netns", namespace] }
             try port.host.ip(arguments)
@@ -132,7 +135,8 @@ enum VethPair {
             try port.host.ip(["link", "set", port.interface, "up"])
             // For good: a flood must not push the neighbour out of the table.
             try port.host.ip([
-                "neigh", "replace", "\(IPPrefix(ipv4: peer.address))", "lladdr", "\(MACAddress(of: peer.address))", "dev",
+                "neigh", "replace", "\(IPPrefix(ipv4: peer.address))", "lladdr", "\(MACAddress(of: peer.address))",
+                "dev",
                 port.interface, "nud", "permanent",
             ])
         }
@@ -143,10 +147,12 @@ enum VethPair {
         let index = try port.host.perform { () throws(Failure) in if_nametoindex(port.interface) }
         guard index != 0 else {
             throw Failure(
-                .noInterface, tried: "find an interface", on: port.interface, because: "\(port.host.name) has none of that name",
+                .noInterface, tried: "find an interface", on: port.interface,
+                because: "\(port.host.name) has none of that name",
                 next: "Build the lab anew.")
         }
         return LabInterface(
-            host: port.host, name: port.interface, index: index, mac: MACAddress(of: port.address), address: port.address)
+            host: port.host, name: port.interface, index: index, mac: MACAddress(of: port.address),
+            address: port.address)
     }
 }

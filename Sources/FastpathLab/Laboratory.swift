@@ -23,7 +23,7 @@ public final class Laboratory: Sendable {
 
     private let contents: Mutex<Contents>
 
-    /// Opens a lab and removes what a killed one of the same name left. `name`: a-z, 0-9 and `-`. Throws `.busy` where
+    /// Opens a lab and removes what killed ones left, of this name and of others. `name`: a-z, 0-9 and `-`. Throws `.busy` where
     /// another process has a lab of that name.
     public init(named name: String) throws(Failure) {
         _ = try Instance(named: name)  // the same rule for names
@@ -38,6 +38,7 @@ public final class Laboratory: Sendable {
         contents = Mutex(Contents(lock: lock))
         Self.removeNamespaces(of: name)
         for leftover in namesInFolder(folder) where leftover != "lock" { Self.removeAll("\(folder)/\(leftover)") }
+        Self.removeStale()
     }
 
     deinit { tearDown() }
@@ -51,7 +52,7 @@ public final class Laboratory: Sendable {
         return try body(laboratory)
     }
 
-    /// Removes what labs left whose process was killed, of whatever name.
+    /// Removes what labs left whose process was killed, of whatever name. Every new lab does it.
     public static func removeStale() {
         for name in namesInFolder(root) {
             guard let lock = try? lock(name) else { continue }
@@ -123,7 +124,9 @@ public final class Laboratory: Sendable {
             let path = "\(folder(of: name))/lock"
             mkdir(root, 0o755)
             mkdir(folder(of: name), 0o755)
-            let file = Int32(try SystemCall.check(Int(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)), "open a lab's lock", on: path))
+            let file = Int32(
+                try SystemCall.check(
+                    Int(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)), "open a lab's lock", on: path))
             guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
                 close(file)
                 return nil
@@ -168,7 +171,9 @@ enum LabNamespace {
         for pid in processes(in: name) { kill(pid, SIGKILL) }
         if let namespace = try? NetworkNamespace.named(name) {
             let links = (try? namespace.perform { () throws(Failure) in try LinkTable.read() }) ?? []
-            for link in links where link.name != "lo" { _ = try? Shell.run(["ip", "-n", name, "link", "del", link.name]) }
+            for link in links where link.name != "lo" {
+                _ = try? Shell.run(["ip", "-n", name, "link", "del", link.name])
+            }
         }
         _ = try? Shell.run(["ip", "netns", "del", name])
     }

@@ -27,7 +27,8 @@ public struct LiveFlood: Sendable {
     public static let lastStamp = Int(FASTPATH_STAMP_LIMIT) - Frame.payloadOffset
 
     public init(
-        from interface: LabInterface, frame: [UInt8], firstSource: UInt32, sourceCount: Int = 1, stamp: Int? = nil, cpu: Int? = nil
+        from interface: LabInterface, frame: [UInt8], firstSource: UInt32, sourceCount: Int = 1, stamp: Int? = nil,
+        cpu: Int? = nil
     ) {
         self.interface = interface
         self.frame = frame
@@ -78,7 +79,8 @@ public struct LiveFlood: Sendable {
         var frame = frame
         if let stamp {
             let place = Frame.payloadOffset + stamp
-            frame.replaceSubrange(place..<place + Int(FASTPATH_STAMP_LENGTH), with: repeatElement(0, count: Int(FASTPATH_STAMP_LENGTH)))
+            frame.replaceSubrange(
+                place..<place + Int(FASTPATH_STAMP_LENGTH), with: repeatElement(0, count: Int(FASTPATH_STAMP_LENGTH)))
         }
         let ip = frame[Frame.ethernetLength..<Frame.ethernetLength + Frame.ipv4Length]
         let udp = frame[(Frame.ethernetLength + Frame.ipv4Length)...]

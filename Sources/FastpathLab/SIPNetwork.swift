@@ -64,7 +64,8 @@ public final class SIPNetwork: Sendable {
     public func sipp(_ scenario: SIPpScenario, on peer: Peer, port: UInt16, user: String = "callee") -> SIPp {
         let interface = interface(of: peer)
         return SIPp(
-            scenario, on: interface.host, local: (interface.address, port), server: (server.address, server.port), user: user)
+            scenario, on: interface.host, local: (interface.address, port), server: (server.address, server.port),
+            user: user)
     }
 
     /// Starts the one who answers calls, and registers him. He is there until the lab goes.

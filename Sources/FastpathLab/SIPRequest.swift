@@ -36,7 +36,9 @@ public enum SIPRequest {
 
     /// REGISTER of the user `lab`.
     public static func register(to server: Endpoint, local: Endpoint, sequence: Int) -> [UInt8] {
-        make("REGISTER", uri: "sip:\(IPPrefix(ipv4: server.address))", local: local, sequence: sequence, headers: ["Expires: 60"])
+        make(
+            "REGISTER", uri: "sip:\(IPPrefix(ipv4: server.address))", local: local, sequence: sequence,
+            headers: ["Expires: 60"])
     }
 
     /// INVITE to `user` at the server.
@@ -63,7 +65,8 @@ public enum SIPRequest {
         let name = Array("X-Pad: ".utf8)
         let filler = length - request.count - name.count - 2
         guard filler >= 1, let end = endOfHeaders(request) else { return nil }
-        return request[..<end] + name + [UInt8](repeating: UInt8(ascii: "x"), count: filler) + [13, 10] + request[end...]
+        return request[..<end] + name + [UInt8](repeating: UInt8(ascii: "x"), count: filler) + [13, 10]
+            + request[end...]
     }
 
     /// Eight bytes of the Via branch, at an even offset, that a flood may number (``LiveFlood/stamp``): requests with

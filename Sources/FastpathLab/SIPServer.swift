@@ -14,7 +14,9 @@ public final class SIPServer: Sendable {
     private let process: Child
 
     /// Starts it and waits until it answers. `workers` is how many processes receive.
-    public init(in laboratory: Laboratory, on host: LabHost, address: UInt32, port: UInt16 = 5060, workers: Int = 2) throws(Failure) {
+    public init(in laboratory: Laboratory, on host: LabHost, address: UInt32, port: UInt16 = 5060, workers: Int = 2)
+        throws(Failure)
+    {
         self.host = host
         self.address = address
         self.port = port
@@ -42,7 +44,8 @@ public final class SIPServer: Sendable {
         guard answered, isRunning else {
             throw Failure(
                 tried: "start the SIP server", on: "kamailio on \(host.name)",
-                because: isRunning ? "it does not answer OPTIONS" : "it ended at once", next: "Read what it said below.",
+                because: isRunning ? "it does not answer OPTIONS" : "it ended at once",
+                next: "Read what it said below.",
                 details: File.text(log))
         }
     }
@@ -115,11 +118,15 @@ public final class SIPServer: Sendable {
 /// The question whether a SIP server is there.
 public enum SIPProbe {
     /// Sends one OPTIONS from `host` and waits for any SIP answer. Address in host byte order.
-    public static func isAnswering(_ address: UInt32, port: UInt16, from host: LabHost, timeout: Duration) throws(Failure) -> Bool {
+    public static func isAnswering(_ address: UInt32, port: UInt16, from host: LabHost, timeout: Duration)
+        throws(Failure) -> Bool
+    {
         let sender = try DatagramSender(on: host, to: address, port: port)
         let local = try sender.localEndpoint()
         let server = Endpoint(mac: MACAddress(of: address), address: address, port: port)
-        try sender.send([SIPRequest.options(to: server, local: local, sequence: Int(ContinuousClock.now.hashValue & 0xffff))])
+        try sender.send([
+            SIPRequest.options(to: server, local: local, sequence: Int(ContinuousClock.now.hashValue & 0xffff))
+        ])
         guard let answer = sender.receive(timeout: timeout) else { return false }
         return answer.starts(with: Array("SIP/2.0 ".utf8))
     }

@@ -54,7 +54,8 @@ public struct SIPp: Sendable {
             let isMeasured = exit == nil || [0, 1, 97].contains { exit == .code($0) }
             if isMeasured, let report = soFar { return report }
             throw Failure(
-                tried: "run SIPp", on: child.command, because: "it ended with \(exit.map { "\($0)" } ?? "nothing") and left no figures",
+                tried: "run SIPp", on: child.command,
+                because: "it ended with \(exit.map { "\($0)" } ?? "nothing") and left no figures",
                 next: "Read what it said below.",
                 details: File.text("\(folder)/errors.log"))
         }
@@ -73,8 +74,14 @@ public struct SIPp: Sendable {
         arguments += ["-key", "contact", "\(IPPrefix(ipv4: local.address)):5060", "-skip_rlimit", "-timer_resol", "1"]
         arguments += ["-trace_stat", "-stf", "statistics.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"]
         if scenario != .answer {
-            arguments += ["-trace_shortmsg", "-shortmessage_file", "messages.log", "-recv_timeout", "\(Int(patience / .milliseconds(1)))"]
-            arguments += ["-m", "\(count)", "-r", "\(rate)", "-l", "\(max(10, count))", "-timeout", "\(Int(timeout / .seconds(1)))s"]
+            arguments += [
+                "-trace_shortmsg", "-shortmessage_file", "messages.log", "-recv_timeout",
+                "\(Int(patience / .milliseconds(1)))",
+            ]
+            arguments += [
+                "-m", "\(count)", "-r", "\(rate)", "-l", "\(max(10, count))", "-timeout",
+                "\(Int(timeout / .seconds(1)))s",
+            ]
         }
         arguments.append("\(IPPrefix(ipv4: server.address)):\(server.port)")
         let child = try laboratory.start(arguments, label: "sipp-\(scenario.rawValue)-\(host.name)", on: host)
@@ -148,7 +155,8 @@ public struct SIPpReport: Hashable, Sendable {
             let call = fields[4]
             if fields[3] == "S" {
                 if open[call] == nil { open[call] = (fields[5], time) }
-            } else if let request = open[call] ?? nil, request.sequence == fields[5], fields[6].hasPrefix("SIP/2.0 200") {
+            } else if let request = open[call] ?? nil, request.sequence == fields[5], fields[6].hasPrefix("SIP/2.0 200")
+            {
                 times.append(.microseconds(Int(((time - request.sent) * 1e6).rounded())))
                 open[call] = .some(nil)
             }

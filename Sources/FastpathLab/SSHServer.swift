@@ -19,7 +19,8 @@ public final class SSHServer: Sendable {
 
     /// Starts it and waits until it takes connections. `environment`: what its sessions find set.
     public init(
-        in laboratory: Laboratory, on host: LabHost, address: UInt32, port: UInt16 = 2222, environment: [String: String] = [:]
+        in laboratory: Laboratory, on host: LabHost, address: UInt32, port: UInt16 = 2222,
+        environment: [String: String] = [:]
     ) throws(Failure) {
         self.address = address
         self.port = port
@@ -38,15 +39,20 @@ public final class SSHServer: Sendable {
         mkdir("/run/sshd", 0o755)
         process = try laboratory.start(
             ["sshd", "-D", "-e", "-f", "\(folder)/sshd_config"], label: "sshd-\(host.name)", on: host, contained: true)
-        let isListening = try Wait.until(timeout: .seconds(5)) { () throws(Failure) in try Self.takesConnections(host, address, port) }
+        let isListening = try Wait.until(timeout: .seconds(5)) { () throws(Failure) in
+            try Self.takesConnections(host, address, port)
+        }
         guard isListening else {
             throw Failure(
-                tried: "start sshd", on: host.name, because: "nothing listens on port \(port)", next: "Read what it said below.",
+                tried: "start sshd", on: host.name, because: "nothing listens on port \(port)",
+                next: "Read what it said below.",
                 details: File.text("\(laboratory.folder)/sshd-\(host.name).log"))
         }
     }
 
-    private static func server(_ folder: String, _ address: UInt32, _ port: UInt16, _ environment: [String: String]) -> String {
+    private static func server(_ folder: String, _ address: UInt32, _ port: UInt16, _ environment: [String: String])
+        -> String
+    {
         let settings = environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
         return """
             ListenAddress \(IPPrefix(ipv4: address)):\(port)

@@ -13,8 +13,9 @@ public struct RawSender {
         self.interface = interface
         socket = try interface.host.perform { () throws(Failure) in
             FileDescriptor(
-                Int32(try SystemCall.check(
-                    Int(fastpath_lab_packet_socket(interface.index)), "open a packet socket", on: interface.name)))
+                Int32(
+                    try SystemCall.check(
+                        Int(fastpath_lab_packet_socket(interface.index)), "open a packet socket", on: interface.name)))
         }
     }
 
@@ -58,10 +59,14 @@ public struct DatagramSender {
         self.host = host
         socket = try host.perform { () throws(Failure) in
             let socket = FileDescriptor(
-                Int32(try SystemCall.check(Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC, 0)), "make a socket", on: host.name)))
+                Int32(
+                    try SystemCall.check(
+                        Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC, 0)), "make a socket",
+                        on: host.name)))
             let subject = "\(IPPrefix(ipv4: destination)):\(port)"
             try withSocketAddress(0, localPort) { (address, length) throws(Failure) in
-                try SystemCall.check(Int(bind(socket.rawValue, address, length)), "bind a socket", on: "port \(localPort)")
+                try SystemCall.check(
+                    Int(bind(socket.rawValue, address, length)), "bind a socket", on: "port \(localPort)")
             }
             try withSocketAddress(destination, port) { (address, length) throws(Failure) in
                 try SystemCall.check(Int(connect(socket.rawValue, address, length)), "connect a socket", on: subject)
@@ -100,7 +105,9 @@ public struct DatagramSender {
     }
 
     /// Floods with one payload, with sendmmsg(2), on the calling thread.
-    public func flood(_ payload: [UInt8], _ limits: SendLimits, until isStopping: () -> Bool = { false }) throws(Failure) -> Sent {
+    public func flood(_ payload: [UInt8], _ limits: SendLimits, until isStopping: () -> Bool = { false })
+        throws(Failure) -> Sent
+    {
         let start = ContinuousClock.now
         var sent = 0
         try limits.drive(portion: 1024, until: isStopping) { (count) throws(Failure) in
@@ -117,16 +124,19 @@ public struct DatagramSender {
             (payloads.last?.count ?? 0) <= length
         else {
             throw Failure(
-                .usage, tried: "send segments", on: "\(payloads.count) payloads", because: "all but the last must have the same length",
+                .usage, tried: "send segments", on: "\(payloads.count) payloads",
+                because: "all but the last must have the same length",
                 next: "Pad them to one length.")
         }
         try SystemCall.check(
-            Int(fastpath_lab_set_segment_length(socket.rawValue, UInt16(length))), "ask for segmentation", on: "UDP_SEGMENT",
+            Int(fastpath_lab_set_segment_length(socket.rawValue, UInt16(length))), "ask for segmentation",
+            on: "UDP_SEGMENT",
             next: "Linux 4.18 or newer is needed.")
         let whole = payloads.flatMap { $0 }
         let count = fastpath_lab_send_repeated(socket.rawValue, whole, whole.count, 1)
         try SystemCall.check(Int(count), "send segments", on: "\(whole.count) bytes")
-        try SystemCall.check(Int(fastpath_lab_set_segment_length(socket.rawValue, 0)), "end segmentation", on: "UDP_SEGMENT")
+        try SystemCall.check(
+            Int(fastpath_lab_set_segment_length(socket.rawValue, 0)), "end segmentation", on: "UDP_SEGMENT")
     }
 }
 
@@ -151,14 +161,17 @@ public final class DatagramReceiver: Sendable {
     public init(on host: LabHost, address: UInt32 = 0, port: UInt16, bufferBytes: Int32 = 8 << 20) throws(Failure) {
         socket = try host.perform { () throws(Failure) in
             let socket = Int32(
-                try SystemCall.check(Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC, 0)), "make a socket", on: host.name))
+                try SystemCall.check(
+                    Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC, 0)), "make a socket",
+                    on: host.name))
             do throws(Failure) {
                 var size = bufferBytes
                 // Beyond net.core.rmem_max, as root.
                 setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(MemoryLayout<Int32>.size))
                 try withSocketAddress(address, port) { (address, length) throws(Failure) in
                     try SystemCall.check(
-                        Int(bind(socket, address, length)), "listen", on: "UDP port \(port)", next: "End what listens there.")
+                        Int(bind(socket, address, length)), "listen", on: "UDP port \(port)",
+                        next: "End what listens there.")
                 }
             } catch {
                 close(socket)
@@ -191,7 +204,8 @@ public final class DatagramReceiver: Sendable {
                 }
             }
             guard count >= 0 else { continue }
-            datagrams.append(Datagram(source: UInt32(bigEndian: address.sin_addr.s_addr), payload: Array(buffer[..<count])))
+            datagrams.append(
+                Datagram(source: UInt32(bigEndian: address.sin_addr.s_addr), payload: Array(buffer[..<count])))
         }
         return datagrams
     }
@@ -210,5 +224,6 @@ func withSocketAddress<Result>(
     let storage = UnsafeMutableRawPointer.allocate(byteCount: MemoryLayout<sockaddr_in>.size, alignment: 8)
     defer { storage.deallocate() }
     storage.initializeMemory(as: sockaddr_in.self, to: value)
-    return try body(UnsafePointer(storage.assumingMemoryBound(to: sockaddr.self)), socklen_t(MemoryLayout<sockaddr_in>.size))
+    return try body(
+        UnsafePointer(storage.assumingMemoryBound(to: sockaddr.self)), socklen_t(MemoryLayout<sockaddr_in>.size))
 }

@@ -20,7 +20,8 @@ public enum Shell {
         let outcome = try outcome(of: arguments, in: namespace, timeout: timeout, environment: environment)
         guard outcome.exit == .code(0) else {
             let said = outcome.errors.isEmpty ? outcome.output : outcome.errors
-            let firstLine = said.split(separator: "\n").first.map(String.init) ?? "it ended with \(outcome.exit) and said nothing"
+            let firstLine =
+                said.split(separator: "\n").first.map(String.init) ?? "it ended with \(outcome.exit) and said nothing"
             throw Failure(
                 tried: "run a command", on: arguments.joined(separator: " "), because: firstLine,
                 next: "Run it by hand to see more.", details: said)
@@ -51,7 +52,8 @@ public enum Shell {
         guard let exit = child.exitStatus else {
             child.end()
             throw Failure(
-                .system(errno: ETIMEDOUT), tried: "run a command", on: child.command, because: "it did not end within \(timeout)",
+                .system(errno: ETIMEDOUT), tried: "run a command", on: child.command,
+                because: "it did not end within \(timeout)",
                 next: "Run it by hand to see where it hangs.", details: output.text + errors.text)
         }
         return Outcome(exit: exit, output: output.text, errors: errors.text)
@@ -87,7 +89,9 @@ public enum Shell {
         /// Waits a moment for either and reads what there is.
         static func read(_ first: Pipe, _ second: Pipe) {
             // A negative descriptor is passed over.
-            var polled = [first, second].map { pollfd(fd: $0.isAtEnd ? -1 : $0.readEnd, events: Int16(POLLIN), revents: 0) }
+            var polled = [first, second].map {
+                pollfd(fd: $0.isAtEnd ? -1 : $0.readEnd, events: Int16(POLLIN), revents: 0)
+            }
             guard poll(&polled, 2, 50) > 0 else { return }
             for (pipe, result) in zip([first, second], polled) where result.revents != 0 { pipe.readSome() }
         }

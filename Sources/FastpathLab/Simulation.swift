@@ -44,7 +44,8 @@ public enum Simulation {
         try requireRoot()
         guard isNamespaceThere, hasPeer else {
             throw Failure(
-                .noInterface, tried: "send from the simulated peer", on: namespaceName, because: "the simulation is not set up",
+                .noInterface, tried: "send from the simulated peer", on: namespaceName,
+                because: "the simulation is not set up",
                 next: "Run `vos-fastpath lab up`, or scripts/sip_sim_setup.sh.")
         }
         let peer = try VethPair.interface(ports().peer)
@@ -56,7 +57,8 @@ public enum Simulation {
             while sent < count {
                 // In portions: a frame is some hundred bytes.
                 let numbers = sent..<min(count, sent + 10_000)
-                sent += try sender.send(numbers.map { Frame.udp(from: local, to: server, payload: request($0)) }).packets
+                sent += try sender.send(numbers.map { Frame.udp(from: local, to: server, payload: request($0)) })
+                    .packets
                 try Interruption.check()
             }
             return sent
@@ -95,7 +97,8 @@ public enum Simulation {
     private static func requireRoot() throws(Failure) {
         guard geteuid() == 0 else {
             throw Failure(
-                .notRoot, tried: "build the simulation", on: "user \(geteuid())", because: "network namespaces take root",
+                .notRoot, tried: "build the simulation", on: "user \(geteuid())",
+                because: "network namespaces take root",
                 next: "Run it with sudo.")
         }
     }

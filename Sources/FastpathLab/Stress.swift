@@ -54,7 +54,8 @@ public struct Stress: Sendable {
                 events(.started(round: round, phase))
                 let start = ContinuousClock.now
                 let checks = try lab.checks(of: phase)
-                let result = PhaseResult(round: round, phase: phase, checks: checks, duration: ContinuousClock.now - start)
+                let result = PhaseResult(
+                    round: round, phase: phase, checks: checks, duration: ContinuousClock.now - start)
                 isPassed = isPassed && result.isPassed
                 events(.finished(result))
                 try Interruption.check()
@@ -83,16 +84,21 @@ private struct StressLab<Edge: EdgeUnderTest> {
         let server: Endpoint
 
         func options(_ numbers: Range<Int>) -> [[UInt8]] {
-            numbers.map { Frame.udp(from: local, to: server, payload: SIPRequest.options(to: server, local: local, sequence: $0)) }
+            numbers.map {
+                Frame.udp(from: local, to: server, payload: SIPRequest.options(to: server, local: local, sequence: $0))
+            }
         }
 
         func registers(_ numbers: Range<Int>) -> [[UInt8]] {
-            numbers.map { Frame.udp(from: local, to: server, payload: SIPRequest.register(to: server, local: local, sequence: $0)) }
+            numbers.map {
+                Frame.udp(from: local, to: server, payload: SIPRequest.register(to: server, local: local, sequence: $0))
+            }
         }
 
         /// Long enough to be judged, and no SIP.
         func junk(_ count: Int) -> [[UInt8]] {
-            let frame = Frame.udp(from: local, to: server, payload: Array("no session initiation here, not at all".utf8))
+            let frame = Frame.udp(
+                from: local, to: server, payload: Array("no session initiation here, not at all".utf8))
             return Array(repeating: frame, count: count)
         }
     }
@@ -106,9 +112,11 @@ private struct StressLab<Edge: EdgeUnderTest> {
             let phoneHost = try laboratory.addHost("phone")
             let flooderHost = try laboratory.addHost("flooder")
             let first = try laboratory.connect(
-                .init(host, "v-phone", IPPrefix.address(10, 98, 1, 1)), .init(phoneHost, "eth0", IPPrefix.address(10, 98, 1, 2)))
+                .init(host, "v-phone", IPPrefix.address(10, 98, 1, 1)),
+                .init(phoneHost, "eth0", IPPrefix.address(10, 98, 1, 2)))
             let second = try laboratory.connect(
-                .init(host, "v-flooder", IPPrefix.address(10, 98, 2, 1)), .init(flooderHost, "eth0", IPPrefix.address(10, 98, 2, 2)))
+                .init(host, "v-flooder", IPPrefix.address(10, 98, 2, 1)),
+                .init(flooderHost, "eth0", IPPrefix.address(10, 98, 2, 2)))
             (interfaces, phone, flooder) = ([first.0, second.0], first.1, second.1)
             phoneFrames = FrameMaker(local: Endpoint(phone, port: 5060), server: Endpoint(first.0, port: 5060))
             flooderFrames = FrameMaker(local: Endpoint(flooder, port: 5060), server: Endpoint(second.0, port: 5060))
@@ -118,6 +126,7 @@ private struct StressLab<Edge: EdgeUnderTest> {
             throw error
         }
         do throws(Failure) {
+            try edge.purge()
             try attachAll()
         } catch {
             remove()
@@ -147,7 +156,8 @@ private struct StressLab<Edge: EdgeUnderTest> {
     private func volume() throws(Failure) -> [Stress.Check] {
         let count = settings.volume
         let sent = phoneFrames.options(0..<count) + phoneFrames.registers(0..<count) + phoneFrames.junk(count)
-        return try expect([.optionsDropped: count, .passed: count, .malformed: count], heard: count, "volume", sending: sent)
+        return try expect(
+            [.optionsDropped: count, .passed: count, .malformed: count], heard: count, "volume", sending: sent)
     }
 
     private func blocklist() throws(Failure) -> [Stress.Check] {
@@ -157,7 +167,8 @@ private struct StressLab<Edge: EdgeUnderTest> {
         try onEdge { (edge) throws(Failure) in try edge.block(source) }
         let blocked = try expect([.blocked: 2 * count], heard: 0, "blocked source", sending: both)
         try onEdge { (edge) throws(Failure) in try edge.unblock(source) }
-        return try blocked + expect([.optionsDropped: count, .passed: count], heard: count, "unblocked again", sending: both)
+        return try blocked
+            + expect([.optionsDropped: count, .passed: count], heard: count, "unblocked again", sending: both)
     }
 
     private func allowlist() throws(Failure) -> [Stress.Check] {

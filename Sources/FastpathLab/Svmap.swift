@@ -12,9 +12,12 @@ public enum Svmap {
     }
 
     /// Scans `targets` (addresses, ranges, as svmap has them) from `host`.
-    public static func scan(_ targets: [String], from host: LabHost, in laboratory: Laboratory) throws(Failure) -> [Finding] {
+    public static func scan(_ targets: [String], from host: LabHost, in laboratory: Laboratory) throws(Failure)
+        -> [Finding]
+    {
         let outcome = try Shell.outcome(
-            of: ["svmap"] + targets, in: host.namespace, timeout: .seconds(20), environment: ["HOME": laboratory.folder])
+            of: ["svmap"] + targets, in: host.namespace, timeout: .seconds(20), environment: ["HOME": laboratory.folder]
+        )
         guard outcome.exit == .code(0) else {
             throw Failure(
                 tried: "scan with svmap", on: targets.joined(separator: " "), because: "it ended with \(outcome.exit)",

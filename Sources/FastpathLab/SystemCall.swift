@@ -33,7 +33,9 @@ enum File {
     /// Writes the file anew. `mode`: its permissions, less the umask.
     static func write(_ text: String, to path: String, mode: mode_t = 0o644) throws(Failure) {
         let file = FileDescriptor(
-            Int32(try SystemCall.check(Int(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)), "write the file", on: path)))
+            Int32(
+                try SystemCall.check(
+                    Int(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)), "write the file", on: path)))
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(file.rawValue, $0.baseAddress, $0.count) }

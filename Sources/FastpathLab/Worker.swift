@@ -12,7 +12,9 @@ public final class Worker<Result: Sendable>: Sendable {
     private let finished = Semaphore()
 
     /// Starts the thread. `body` is told through its argument when ``stop()`` was called, and ends early then.
-    public init(_ body: @escaping @Sendable (_ isStopping: @escaping @Sendable () -> Bool) throws(Failure) -> Result) throws(Failure) {
+    public init(_ body: @escaping @Sendable (_ isStopping: @escaping @Sendable () -> Bool) throws(Failure) -> Result)
+        throws(Failure)
+    {
         try Thread.start {
             let result: Swift.Result<Result, Failure>
             do throws(Failure) {
@@ -52,10 +54,12 @@ enum Thread {
     static func start(_ body: @escaping @Sendable () -> Void) throws(Failure) {
         var thread = pthread_t()
         let argument = Unmanaged.passRetained(Body(body)).toOpaque()
-        let code = pthread_create(&thread, nil, { argument in
-            if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
-            return nil
-        }, argument)
+        let code = pthread_create(
+            &thread, nil,
+            { argument in
+                if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
+                return nil
+            }, argument)
         guard code == 0 else {
             Unmanaged<Body>.fromOpaque(argument).release()
             throw SystemCall.failure(code, "start a thread", on: "pthread_create")

@@ -2,4 +2,4 @@
 import FastpathCommands
 import Glibc
 
-exit(runVosFastpath(Array(CommandLine.arguments.dropFirst())).rawValue)
+exit(runVosFastpath(Array(CommandLine.arguments.dropFirst())))

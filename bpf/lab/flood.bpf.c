@@ -12,10 +12,10 @@
 
 #include "fastpath_lab.h"
 
-#define OFFSET_IP_CHECKSUM 24
-#define OFFSET_IP_SOURCE 26
+#define OFFSET_IP_CHECKSUM  24
+#define OFFSET_IP_SOURCE    26
 #define OFFSET_UDP_CHECKSUM 40
-#define HEADERS_LENGTH 42
+#define HEADERS_LENGTH	    42
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -24,7 +24,7 @@ struct {
 	__uint(max_entries, 1);
 } flood_state SEC(".maps");
 
-/* RFC 1071: the sum of 16-bit words folded to 16 bits, inverted. Any byte order, if it is the same throughout. */
+/* RFC 1071: the sum folded to 16 bits and inverted. Any byte order, if it is the same throughout. */
 static __always_inline __u16 checksum(__u64 sum)
 {
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -41,7 +41,7 @@ static __always_inline __u64 hexadecimal(__u32 number)
 #pragma clang loop unroll(full)
 	for (int i = 0; i < FASTPATH_STAMP_LENGTH; i++)
 		nibbles |= (__u64)(number >> (4 * i) & 0xf) << (8 * (FASTPATH_STAMP_LENGTH - 1 - i));
-	/* '0' + n, and for n > 9 another 'a' - '0' - 10 = 39: eight bytes at once, none overflows into the next. */
+	/* '0' + n, and another 'a' - '0' - 10 = 39 for n > 9: eight bytes at once, none overflows. */
 	letters = (nibbles + 0x0606060606060606ULL) >> 4 & 0x0101010101010101ULL;
 	return nibbles + 0x3030303030303030ULL + letters * 39;
 }
@@ -63,7 +63,7 @@ int flood(struct xdp_md *ctx)
 	source = bpf_htonl(state->first_source + state->next);
 	state->next = state->next + 1 < state->source_count ? state->next + 1 : 0;
 
-	/* The page may come back from a receiver that changed it: whatever depends on the source is written anew. */
+	/* The page may come back from a receiver that changed it: all that varies is written anew. */
 	words = (source & 0xffff) + (source >> 16);
 	*(__u32 *)(frame + OFFSET_IP_SOURCE) = source;
 	*(__u16 *)(frame + OFFSET_IP_CHECKSUM) = checksum((__u64)state->ip_sum + words);

@@ -11,27 +11,38 @@
 #endif
 
 #define FASTPATH_FLOOD_PROGRAM "flood"
-#define FASTPATH_FLOOD_MAP "flood_state"
+#define FASTPATH_FLOOD_MAP     "flood_state"
 
 #define FASTPATH_EMPTY_PROGRAM "empty_drop"
 #define FASTPATH_FLOOR_PROGRAM "floor_drop"
 #define FASTPATH_FLOOR_MAP "floor_sources"
 
-#define FASTPATH_MIX_PROGRAM "mix"
+#define FASTPATH_MIX_PROGRAM	   "mix"
 #define FASTPATH_MIX_TEMPLATES_MAP "mix_templates"
-#define FASTPATH_MIX_TARGET_MAP "mix_target"
+#define FASTPATH_MIX_TARGET_MAP	   "mix_target"
 
-/* The only entry of flood_state. User space writes it once, then the program alone writes `next` and `redirected`. */
+/*
+ * The only entry of flood_state. User space writes it once, then the program
+ * alone writes `next` and `redirected`. Sums are those of RFC 1071, folded or
+ * not, over 16-bit words as they lie in memory.
+ */
 struct fastpath_flood_state {
-	uint32_t ifindex; /* where the frames leave */
-	uint32_t first_source; /* IPv4, host byte order */
-	uint32_t source_count; /* at least 1; sources are consecutive and taken in turn */
-	uint32_t next; /* of the sources, counted from 0 */
-	uint32_t ip_sum; /* RFC 1071 sum, not folded: the IP header without source and checksum */
-	uint32_t udp_sum; /* the same for the datagram and its pseudo header, without source, checksum and stamp */
-	uint32_t stamp_offset; /* where in the frame its number is written, in hexadecimal digits; even; 0: nowhere */
+	/* Where the frames leave. */
+	uint32_t ifindex;
+	/* IPv4, host byte order; `source_count` (at least 1) consecutive ones are taken in turn. */
+	uint32_t first_source;
+	uint32_t source_count;
+	/* Of the sources, counted from 0. */
+	uint32_t next;
+	/* Of the IP header without source and checksum. */
+	uint32_t ip_sum;
+	/* Of the datagram and its pseudo header without source, checksum and stamp. */
+	uint32_t udp_sum;
+	/* Where in the frame its number is written in hexadecimal digits; even; 0: nowhere. */
+	uint32_t stamp_offset;
 	uint32_t padding;
-	uint64_t redirected; /* frames handed to the interface so far */
+	/* Frames handed to the interface so far. */
+	uint64_t redirected;
 };
 
 /* Digits in a stamp. */

@@ -41,7 +41,10 @@ int fastpath_lab_packet_socket(uint32_t ifindex);
  */
 int64_t fastpath_lab_send_repeated(int descriptor, const uint8_t *bytes, size_t length, uint32_t count);
 
-/* Sends on this UDP socket are cut into datagrams of `length` bytes (UDP_SEGMENT, udp(7)). 0, or -1 with errno set. */
+/*
+ * Sends on this UDP socket are cut into datagrams of `length` bytes
+ * (UDP_SEGMENT, udp(7)); 0 ends it. 0, or -1 with errno set.
+ */
 int fastpath_lab_set_segment_length(int descriptor, uint16_t length);
 
 /*

@@ -19,7 +19,7 @@ struct ListExport<List: ListTag>: EdgeCommand {
     @OptionGroup var common: CommonOptions
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let prefixes = try context.policy().export(List.kind)
+        let prefixes = try context.instance.policyControl().export(List.kind)
         guard !context.output.isJSON else {
             context.output.json(.prefixes(prefixes))
             return .done

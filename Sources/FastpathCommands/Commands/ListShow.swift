@@ -20,7 +20,7 @@ struct ListShow<List: ListTag>: EdgeCommand {
     @OptionGroup var common: CommonOptions
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let rows = try context.policy().list(List.kind)
+        let rows = try context.instance.policyControl().list(List.kind)
         let output = context.output
         if output.isJSON {
             output.json(["list": .string(List.kind.rawValue), "entries": .array(rows.map(\.json))])

@@ -26,8 +26,8 @@ struct Stats: EdgeCommand {
     @Option(help: ArgumentHelp("With --watch: end after so many looks.", valueName: "number"))
     var count: Int?
 
-    @Flag(help: "The sums in a fixed layout for scripts, as read_xdp_stats.sh prints them.")
-    var summary = false
+    @Flag(help: "The sums over the interfaces, in the fixed layout of read_xdp_stats.sh.")
+    var script = false
 
     @Argument(help: "This interface only.", completion: .interfaces)
     var iface: String?
@@ -38,11 +38,11 @@ struct Stats: EdgeCommand {
         }
         if watch == nil, count != nil { throw ValidationError("--count needs --watch") }
         if let count, count < 1 { throw ValidationError("--count must be 1 or more") }
-        if summary, watch != nil || common.json { throw ValidationError("--summary goes without --watch and --json") }
+        if script, watch != nil || common.json { throw ValidationError("--script goes without --watch and --json") }
     }
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let control = try context.edge()
+        let control = try context.instance.edgeControl()
         if let watch {
             let read = { () throws(Failure) in try control.statistics(of: iface) }
             try StatsWatch(output: context.output, interval: .seconds(watch), count: count).run(read)
@@ -52,8 +52,8 @@ struct Stats: EdgeCommand {
         let output = context.output
         if output.isJSON {
             output.json(statistics.json)
-        } else if summary {
-            for line in statistics.summary { output.line(line) }
+        } else if script {
+            for line in statistics.scriptLines { output.line(line) }
         } else {
             for (number, table) in statistics.tables.enumerated() {
                 if number > 0 { output.line() }
@@ -65,8 +65,10 @@ struct Stats: EdgeCommand {
 }
 
 extension Counters {
-    /// Every counted reason by its name, in order of display.
-    var json: JSONValue { .object(Reason.counted.map { .init(key: $0.name, value: .number(self[$0])) }) }
+    /// Every counted reason by its name, in order of its key in `xdp_counters`.
+    var json: JSONValue {
+        .object(Reason.counted.sorted { $0.id < $1.id }.map { .init(key: $0.name, value: .number(self[$0])) })
+    }
 }
 
 extension EdgeStatistics {
@@ -102,7 +104,7 @@ extension EdgeStatistics {
 
     /// The layout of read_xdp_stats.sh, to the blank: scripts parse it. Numbers of drops begin in column 29, the others
     /// one column before, as they always did.
-    var summary: [String] {
+    var scriptLines: [String] {
         let ids = rows.map { "\($0.mapID)" }.joined(separator: ", ")
         let padded = { (label: String, width: Int, number: UInt64) in
             "  \(label):" + String(repeating: " ", count: max(1, width - label.count - 1)) + "\(number)"

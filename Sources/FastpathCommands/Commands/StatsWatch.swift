@@ -48,7 +48,10 @@ struct StatsWatch {
 
         var json: JSONValue {
             // A tenth of a packet a second is fine enough.
-            .object(Reason.counted.map { .init(key: $0.name, value: .double((self[$0] * 10).rounded() / 10)) })
+            .object(
+                Reason.counted.sorted { $0.id < $1.id }.map {
+                    .init(key: $0.name, value: .double((self[$0] * 10).rounded() / 10))
+                })
         }
     }
 
@@ -60,6 +63,11 @@ struct StatsWatch {
         defer { screen.end() }
         let clock = ContinuousClock()
         var last = (statistics: try read(), time: clock.now)
+        if output.terminal.isInteractive && !output.isJSON {
+            // Something to see at once: what was counted so far.
+            let start = Interval(before: last.statistics, after: last.statistics, seconds: 0, time: now())
+            show(start, &screen)
+        }
         var looks = 0
         var next = last.time
         while looks < count ?? .max, output.writeError == 0 {

@@ -53,7 +53,7 @@ struct Up: EdgeCommand {
         capacities[.block] = blockedCapacity
         let request = UpRequest(
             interface: iface, mode: mode, object: object, capacities: capacities, force: force)
-        let control = try context.edge()
+        let control = try context.instance.edgeControl()
         let progress = ListProgress(context.output)
         let report: UpReport
         do throws(Failure) {
@@ -75,7 +75,10 @@ extension Output {
         if isJSON { json(report.json) } else { showText(report) }
         for text in report.notes { note(text) }
         note(report.mending)
-        for warning in report.warnings { self.warning(warning.sentence) }
+        // A pair in memory has no rings that an attach could reset.
+        for warning in report.warnings where warning != .firstNativeAttach || report.edge.driver != "veth" {
+            self.warning(warning.sentence)
+        }
     }
 
     private func showText(_ report: UpReport) {
@@ -88,22 +91,21 @@ extension Output {
             Styled(": the edge \(report.replaced == nil ? "is on" : "was replaced"), \(place)"))
         var table = Table([.left(""), .right(""), .left("")], indent: 2)
         for list in report.lists {
-            var remarks: [String] = []
-            if let before = list.capacityBefore, before != list.capacity {
-                remarks.append("capacity was \(Format.count(before))")
-            }
-            if list.adopted > 0 {
-                remarks.append("\(Format.count(list.adopted)) adopted from the program that was there")
-            }
-            if list.byHand > 0 { remarks.append("\(Format.count(list.byHand)) written by hand") }
-            let remark = remarks.isEmpty ? "" : " (\(remarks.joined(separator: "; ")))"
-            table.add([
-                Styled(list.kind.listName), Styled(Format.count(list.entries)),
-                Styled("of \(Format.count(list.capacity)) entries\(remark)"),
-            ])
+            let room = "\(Format.count(list.entries)) of \(Format.count(list.capacity)) entries"
+            table.add([Styled(list.kind.listName), Styled(room), Styled(list.remarks.joined(separator: "; "))])
         }
         self.table(table)
         for other in report.moved { line("  \(other.label): moved to the new lists, \(other.modeText) mode") }
+    }
+}
+
+extension UpList {
+    fileprivate var remarks: [String] {
+        var remarks: [String] = []
+        if let before = capacityBefore, before != capacity { remarks.append("capacity was \(Format.count(before))") }
+        if adopted > 0 { remarks.append("\(Format.count(adopted)) adopted from the program that was there") }
+        if byHand > 0 { remarks.append("\(Format.count(byHand)) written by hand") }
+        return remarks
     }
 }
 

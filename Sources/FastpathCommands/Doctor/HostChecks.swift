@@ -95,7 +95,9 @@ private func bpfFileSystemFinding(_ facts: HostFacts) -> Finding {
 private func jitFinding(_ facts: HostFacts) -> Finding {
     switch facts.jit {
     case nil:
-        .warn("JIT", "net.core.bpf_jit_enable cannot be read", "Check the kernel for CONFIG_BPF_JIT=y.")
+        .warn(
+            "JIT", "net.core.bpf_jit_enable is not to be seen from this network namespace",
+            "Look on the host: sysctl net.core.bpf_jit_enable")
     case 0:
         .warn("JIT", "off: each packet costs several times as much", "sysctl -w net.core.bpf_jit_enable=1")
     case 2:

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What Swift imports. */
+#include "fastpath_abi.h"
+#include "fastpath_lab.h"
