@@ -40,7 +40,7 @@ struct BenchCommand: EdgeCommand {
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         try Host.requireReady()
-        Interruption.install()
+        LabSignals.install()
         var settings = Bench.Settings(
             cpu: cpu ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)) - 1, seed: seed, command: try ownPath())
         settings.isQuick = quick
