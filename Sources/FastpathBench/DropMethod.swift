@@ -9,6 +9,7 @@ public enum DropMethod: String, CaseIterable, Hashable, Sendable {
     case nativeEmpty = "native_empty"
     case genericEdge = "generic"
     case nftIngress = "nft_ingress"
+    case nftIngressBare = "nft_ingress_bare"
     case nftPrerouting = "nft_prerouting"
     case ipsetInput = "ipset_input"
     case socket
@@ -20,8 +21,9 @@ public enum DropMethod: String, CaseIterable, Hashable, Sendable {
         case .nativeEdge: "the edge, native mode"
         case .nativeEmpty: "empty program, native mode"
         case .genericEdge: "the edge, generic mode"
-        case .nftIngress: "nft set, ingress"
-        case .nftPrerouting: "nft set, prerouting"
+        case .nftIngress: "nft set, ingress: port 5060, counted"
+        case .nftIngressBare: "nft set, ingress: nothing else"
+        case .nftPrerouting: "nft set, prerouting: port 5060, counted"
         case .ipsetInput: "ipset and iptables, INPUT"
         case .socket: "read from the socket and discarded"
         }
@@ -42,7 +44,7 @@ public enum DropMethod: String, CaseIterable, Hashable, Sendable {
     var place: Place {
         switch self {
         case .nativeEdge, .nativeEmpty, .genericEdge: .program
-        case .nftIngress: .beforeIP
+        case .nftIngress, .nftIngressBare: .beforeIP
         case .nftPrerouting, .ipsetInput: .inIP
         case .socket: .socket
         }
@@ -65,17 +67,16 @@ struct DropStand {
         case .nativeEdge: try attach(programs.edge, .native)
         case .nativeEmpty: try attach(programs.empty, .native)
         case .genericEdge: try attach(programs.edge, .generic)
-        case .nftIngress:
-            try nft(
-                family: "netdev", hook: "type filter hook ingress device \"\(interface.name)\" priority -500;")
-        case .nftPrerouting:
-            try nft(family: "ip", hook: "type filter hook prerouting priority -300;")
+        case .nftIngress: try nft("netdev", ingress, rule: sameRule)
+        case .nftIngressBare: try nft("netdev", ingress, rule: "ip saddr @\(Self.set) drop")
+        case .nftPrerouting: try nft("ip", "type filter hook prerouting priority -300;", rule: sameRule)
         case .ipsetInput:
             try shell(["ipset", "create", Self.set, "hash:ip", "maxelem", "\(max(1024, sources.count))"])
             let path = "/run/vos-fastpath-lab/\(Bench.name)/ipset"
             try writeFile(sources.map { "add \(Self.set) \($0)\n" }.joined(), to: path)
             try shell(["ipset", "restore", "-file", path])
-            try shell(["iptables", "-I", "INPUT", "-m", "set", "--match-set", Self.set, "src", "-j", "DROP"])
+            let rule = ["-p", "udp", "--dport", "5060", "-m", "set", "--match-set", Self.set, "src", "-j", "DROP"]
+            try shell(["iptables", "-I", "INPUT"] + rule)
         case .socket: break
         }
     }
@@ -86,7 +87,7 @@ struct DropStand {
         case .nativeEdge: try detach(programs.edge, .native)
         case .nativeEmpty: try detach(programs.empty, .native)
         case .genericEdge: try detach(programs.edge, .generic)
-        case .nftIngress: try shell(["nft", "delete", "table", "netdev", Self.table])
+        case .nftIngress, .nftIngressBare: try shell(["nft", "delete", "table", "netdev", Self.table])
         case .nftPrerouting: try shell(["nft", "delete", "table", "ip", Self.table])
         case .ipsetInput:
             try shell(["iptables", "-F", "INPUT"])
@@ -105,13 +106,18 @@ struct DropStand {
         try host.perform { () throws(Failure) in try XDP.detach(program, from: interface.index, mode: mode) }
     }
 
-    /// The shortest rule that does it, without a counter: nft at its best. With a size the set is a plain hash table.
-    private func nft(family: String, hook: String) throws(Failure) {
+    private var ingress: String { "type filter hook ingress device \"\(interface.name)\" priority -500;" }
+
+    /// What the edge does for a blocked source: UDP to the SIP port is dropped, and counted.
+    private var sameRule: String { "ip saddr @\(Self.set) udp dport 5060 counter drop" }
+
+    /// With a size the set is a plain hash table, nft's fastest.
+    private func nft(_ family: String, _ hook: String, rule: String) throws(Failure) {
         let elements = sources.map(\.description).joined(separator: ", ")
         let rules = """
             table \(family) \(Self.table) {
                 set \(Self.set) { type ipv4_addr; size \(max(1024, sources.count)); elements = { \(elements) } }
-                chain guard { \(hook) policy accept; ip saddr @\(Self.set) drop; }
+                chain guard { \(hook) policy accept; \(rule); }
             }
 
             """

@@ -121,7 +121,8 @@ public final class PreparedFlood {
     private let flood: LiveFlood
     private let program: Program
     private let map: BPFMap
-    private let loopback: UInt32
+    /// Of the host, where the program is attached to it.
+    private let loopback: UInt32?
     /// Of the interface and of the program, at the last look.
     private var refused: Int
     private var redirected: Int = 0
@@ -138,15 +139,17 @@ public final class PreparedFlood {
         try map.update(key: Self.key, value: withUnsafeBytes(of: &state) { Array($0) })
         // A test run enters its program into the kernel's XDP dispatcher and takes it out again, and waits for all
         // CPUs both times: some 20 ms a call. A program that is attached somewhere is in it already.
+        // Where another flood of this host has the place, it is only slower.
         let program = program
         loopback = try flood.interface.host.perform { () throws(Failure) in
             let loopback = if_nametoindex("lo")
-            try XDP.attach(program, to: loopback, mode: .generic, replacing: nil)
-            return loopback
+            let isAttached = (try? XDP.attach(program, to: loopback, mode: .generic, replacing: nil)) != nil
+            return isAttached ? loopback : nil
         }
     }
 
     deinit {
+        guard let loopback else { return }
         try? flood.interface.host.perform { () throws(Failure) in
             try XDP.detach(program, from: loopback, mode: .generic)
         }

@@ -55,7 +55,7 @@ public final class PolicyDatabase {
     public func count(_ kind: PolicyKind) throws(Failure) -> Int {
         guard let connection = try connection(makingFile: false) else { return 0 }
         let row = try SQLiteStatement(
-            "SELECT count(*) FROM entry WHERE kind = ?", on: connection, to: "count the \(kind.listName)")
+            "SELECT entries FROM tally WHERE kind = ?", on: connection, to: "count the \(kind.listName)")
         row.bind(kind.column, at: 1)
         return try row.step() ? Int(row.integer(0)) : 0
     }
@@ -113,21 +113,21 @@ public final class PolicyDatabase {
     public func insert(_ entries: [PolicyEntry], progress: (Int) -> Void) throws(Failure) {
         guard !entries.isEmpty, let connection = try connection(makingFile: true) else { return }
         let tried = "record \(entries.count) entries"
-        // In the table's own order the pages fill one after the other: three times as fast for a million.
-        let order = entries.indices.sorted { entries[$0].prefix < entries[$1].prefix }
         try connection.transaction(to: tried) { () throws(Failure) in
             let insertion = try SQLiteStatement(
                 "INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 on: connection, to: tried)
-            for (done, index) in order.enumerated() {
+            for (done, index) in Self.tableOrder(entries.lazy.map(\.prefix)).enumerated() {
                 let entry = entries[index]
                 insertion.bind(entry.kind.column, at: 1)
                 insertion.bind(entry.prefix, at: 2)
                 insertion.bind(entry.origin.column, at: 4)
                 insertion.bind(entry.added, at: 5)
                 try insertion.run()
+                if connection.changes > 0 { inserted[entry.kind, default: 0] += 1 }
                 if done % 16_384 == 16_383 { progress(done + 1) }
             }
+            for (kind, count) in inserted { try addToTally(count, of: kind, on: connection, to: tried) }
         }
         progress(entries.count)
     }
@@ -140,11 +140,51 @@ public final class PolicyDatabase {
             let deletion = try SQLiteStatement(
                 "DELETE FROM entry WHERE kind = ? AND address = ? AND length = ?", on: connection, to: tried)
             deletion.bind(kind.column, at: 1)
-            for prefix in prefixes {
-                deletion.bind(prefix, at: 2)
+            for index in Self.tableOrder(prefixes) {
+                deletion.bind(prefixes[index], at: 2)
                 try deletion.run()
+                removed += connection.changes
             }
+            try addToTally(-removed, of: kind, on: connection, to: tried)
         }
+    }
+
+    /// In the transaction that changed the list.
+    private func addToTally(
+        _ count: Int, of kind: PolicyKind, on connection: SQLiteConnection, to tried: String
+    ) throws(Failure) {
+        if count == 0 { return }
+        let change = try SQLiteStatement(
+            "INSERT INTO tally (kind, entries) VALUES (?, ?) ON CONFLICT DO UPDATE SET entries = entries + ?2",
+            on: connection, to: tried)
+        change.bind(kind.column, at: 1)
+        change.bind(Int64(count), at: 2)
+        try change.run()
+    }
+
+    /// The places of `entries` in the table's own order: so the pages fill one after the other, three times as fast for
+    /// a million.
+    private static func tableOrder(_ entries: [PolicyEntry]) -> [Int] {
+        // Numbers are sorted much faster than what they stand for.
+        var keys: [UInt64] = []
+        keys.reserveCapacity(entries.count)
+        for (index, entry) in entries.enumerated() {
+            guard let address = entry.prefix.ipv4Address, let place = UInt32(exactly: index) else {
+                return entries.indices.sorted { entries[$0].prefix < entries[$1].prefix }
+            }
+            keys.append(UInt64(address) << 32 | UInt64(place))
+        }
+        keys.sort()
+        return keys.map { Int(truncatingIfNeeded: $0 & 0xffff_ffff) }
+    }
+
+    /// The indices of `prefixes` in about the order of the table, where a million changes touch one page after the
+    /// other instead of any of them: several times as fast. About is enough, so the first 64 bits are.
+    private static func tableOrder(_ prefixes: some Collection<IPPrefix>) -> [Int] {
+        let keys = prefixes.enumerated().map { (index, prefix) in
+            (index: index, bits: UInt64(truncatingIfNeeded: prefix.family == .ipv4 ? prefix.bits : prefix.bits >> 64))
+        }
+        return keys.sorted { $0.bits < $1.bits }.map(\.index)
     }
 
     /// `capacity` must be above zero.
@@ -163,7 +203,7 @@ public final class PolicyDatabase {
     public func purge() throws(Failure) {
         guard let connection = try connection(makingFile: false) else { return }
         try connection.transaction(to: "empty the record") { () throws(Failure) in
-            try connection.execute("DELETE FROM entry; DELETE FROM capacity", to: "empty the record")
+            try connection.execute("DELETE FROM entry; DELETE FROM tally; DELETE FROM capacity", to: "empty the record")
         }
         try connection.execute("VACUUM", to: "shrink the record")
     }

@@ -41,7 +41,18 @@ struct Stats: EdgeCommand {
         if script, watch != nil || common.json { throw ValidationError("--script goes without --watch and --json") }
     }
 
+    /// The parser takes `--watch=x` for a plain `--watch`: an option whose value may be missing lets a wrong one go.
+    private func requireInterval(_ arguments: [String]) throws(Failure) {
+        let option = "--watch="
+        guard let word = arguments.first(where: { $0.hasPrefix(option) }), Double(word.dropFirst(option.count)) == nil
+        else { return }
+        throw Failure(
+            .usage, tried: "read the command line", on: word, because: "--watch takes a number of seconds",
+            next: "See 'vos-fastpath stats --help'.")
+    }
+
     func run(_ context: Context) throws(Failure) -> Outcome {
+        try requireInterval(context.arguments)
         let control = try context.instance.edgeControl()
         if let watch {
             let read = { () throws(Failure) in try control.statistics(of: iface) }
