@@ -54,13 +54,13 @@ extension ListTimes {
         var times = ListTimes()
         // A step is as long as it is; the bar need not be even.
         let imports = isQuick ? 1 : 3
-        try bench.rounds(3 + 2 * imports, of: .lists) { (step) throws(Failure) in
+        try bench.rounds(isQuick ? 4 : 3 + 2 * imports, of: .lists) { (step) throws(Failure) in
             switch step {
             case 0: try times.measureSingle(command, files, count: isQuick ? 7 : 25)
             case 1: try times.measureSome(command, files, count: isQuick ? 3 : 9)
             case 2: try times.measureOthersSingle(host, count: isQuick ? 7 : 25)
             case 3..<3 + imports: try times.measureMany(command, files, count: isQuick ? 3 : 7)
-            default: if !isQuick || step == 3 + imports { try times.measureOthersMany(host, files) }
+            default: try times.measureOthersMany(host, files)
             }
         }
         return times

@@ -5,6 +5,7 @@ import CFastpathProgram
 import FastpathCore
 import FastpathKernel
 import FastpathLab
+import Glibc
 
 /// The lists of a busy edge, the same in every program that has lists.
 struct BenchLists {
@@ -48,7 +49,6 @@ struct BenchPrograms {
     let floor: Program
     let empty: Program
     private let counterMap: BPFMap
-    private let objects: [LoadedObject]
 
     init(blocked: [UInt32], allowed: [UInt32]) throws(Failure) {
         let blockedMap = try Self.map(.block, blocked)
@@ -66,7 +66,17 @@ struct BenchPrograms {
         self.floor = try floor.program(FASTPATH_FLOOR_PROGRAM)
         self.empty = try empty.program(FASTPATH_EMPTY_PROGRAM)
         counterMap = try edge.map(PublicMap.counters.name)
-        objects = [edge, floor, empty]
+    }
+
+    /// A test run enters its program into the kernel's XDP dispatcher and takes it out again, and waits for all CPUs
+    /// both times: tens of milliseconds a call. A program that is attached somewhere is in it already; here on the
+    /// loopback of a host of its own, for as long as the laboratory lives.
+    static func keepReady(_ programs: [Program], in laboratory: Laboratory) throws(Failure) {
+        for program in programs {
+            try laboratory.addHost("ready-\(program.id)").perform { () throws(Failure) in
+                try XDP.attach(program, to: if_nametoindex("lo"), mode: .generic, replacing: nil)
+            }
+        }
     }
 
     private static func map(_ kind: PolicyKind, _ addresses: [UInt32]) throws(Failure) -> AddressMap {
@@ -89,9 +99,26 @@ struct BenchPrograms {
     }
 
     /// One program on one frame, `repetitions` times: nanoseconds a run, the kernel's loop included.
-    static func run(_ program: Program, _ frame: [UInt8], linear: Int? = nil, repetitions: Int) throws(Failure) -> TestRun.Result {
+    static func run(
+        _ program: Program, _ frame: [UInt8], linear: Int? = nil, repetitions: Int
+    ) throws(Failure) -> TestRun.Result {
         try frame.span.withUnsafeBytes { (bytes) throws(Failure) in
             try TestRun.run(program, frame: bytes, linear: linear, repetitions: repetitions)
+        }
+    }
+}
+
+/// A round of several programs: each runs in short bursts, in turn with the others, and its quietest burst counts. A
+/// neighbour on the same core doubles all times for a while; what it hits is not the program's cost.
+struct Bursts {
+    static let count = 4
+    private(set) var best: [Double]
+
+    /// `run`: one burst of the program of that index; nanoseconds.
+    init(of programs: Int, _ run: (Int) throws(Failure) -> Double) throws(Failure) {
+        best = Array(repeating: .infinity, count: programs)
+        for _ in 0..<Self.count {
+            for index in 0..<programs { best[index] = min(best[index], try run(index)) }
         }
     }
 }

@@ -117,6 +117,7 @@ public final class PolicyDatabase {
             let insertion = try SQLiteStatement(
                 "INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 on: connection, to: tried)
+            var inserted: [PolicyKind: Int] = [:]
             for (done, index) in Self.tableOrder(entries.lazy.map(\.prefix)).enumerated() {
                 let entry = entries[index]
                 insertion.bind(entry.kind.column, at: 1)
@@ -140,6 +141,7 @@ public final class PolicyDatabase {
             let deletion = try SQLiteStatement(
                 "DELETE FROM entry WHERE kind = ? AND address = ? AND length = ?", on: connection, to: tried)
             deletion.bind(kind.column, at: 1)
+            var removed = 0
             for index in Self.tableOrder(prefixes) {
                 deletion.bind(prefixes[index], at: 2)
                 try deletion.run()
@@ -154,28 +156,16 @@ public final class PolicyDatabase {
         _ count: Int, of kind: PolicyKind, on connection: SQLiteConnection, to tried: String
     ) throws(Failure) {
         if count == 0 { return }
+        // In two steps: a negative number breaks the table's rule before the conflict is seen.
+        let row = try SQLiteStatement(
+            "INSERT INTO tally (kind, entries) VALUES (?, 0) ON CONFLICT DO NOTHING", on: connection, to: tried)
+        row.bind(kind.column, at: 1)
+        try row.run()
         let change = try SQLiteStatement(
-            "INSERT INTO tally (kind, entries) VALUES (?, ?) ON CONFLICT DO UPDATE SET entries = entries + ?2",
-            on: connection, to: tried)
+            "UPDATE tally SET entries = entries + ?2 WHERE kind = ?1", on: connection, to: tried)
         change.bind(kind.column, at: 1)
         change.bind(Int64(count), at: 2)
         try change.run()
-    }
-
-    /// The places of `entries` in the table's own order: so the pages fill one after the other, three times as fast for
-    /// a million.
-    private static func tableOrder(_ entries: [PolicyEntry]) -> [Int] {
-        // Numbers are sorted much faster than what they stand for.
-        var keys: [UInt64] = []
-        keys.reserveCapacity(entries.count)
-        for (index, entry) in entries.enumerated() {
-            guard let address = entry.prefix.ipv4Address, let place = UInt32(exactly: index) else {
-                return entries.indices.sorted { entries[$0].prefix < entries[$1].prefix }
-            }
-            keys.append(UInt64(address) << 32 | UInt64(place))
-        }
-        keys.sort()
-        return keys.map { Int(truncatingIfNeeded: $0 & 0xffff_ffff) }
     }
 
     /// The indices of `prefixes` in about the order of the table, where a million changes touch one page after the

@@ -7,6 +7,7 @@ import Glibc
 final class SQLiteConnection {
     fileprivate let handle: OpaquePointer
     let path: String
+    private let busyTimeout: Int32
 
     /// Opens a file that is there. `busyTimeout` in milliseconds: how long to wait for another process.
     init(opening path: String, busyTimeout: Int32) throws(Failure) {
@@ -19,13 +20,33 @@ final class SQLiteConnection {
         }
         self.handle = handle
         self.path = path
+        self.busyTimeout = busyTimeout
         sqlite3_busy_timeout(handle, busyTimeout)
-        // The last one to close would empty the log into the file and remove it, for the next command to make it anew:
-        // five flushes of the disk in place of one for a single address. It is emptied every 1,000 pages anyway.
-        _ = fastpath_sqlite_keep_log_on_close(handle)
+        keepLogShort()
     }
 
     deinit { sqlite3_close_v2(handle) }
+
+    /// More pages than this in the write-ahead log (4 KB each) are moved into the file with the commit. The next
+    /// command reads what is left, so it must not be much.
+    private static let logPages: Int32 = 128
+
+    /// SQLite's own way is to empty and remove the log when the last one closes the file, for the next command to make
+    /// it anew: five flushes of the disk for a single address, where one does.
+    private func keepLogShort() {
+        _ = fastpath_sqlite_keep_log_on_close(handle)
+        let emptyLog: @convention(c) (UnsafeMutableRawPointer?, OpaquePointer?, UnsafePointer<CChar>?, Int32) -> Int32 = {
+            context, database, _, pages in
+            guard let context, pages >= SQLiteConnection.logPages else { return SQLITE_OK }
+            let connection = Unmanaged<SQLiteConnection>.fromOpaque(context).takeUnretainedValue()
+            // Nobody waits for a slow reader: the next commit tries again.
+            sqlite3_busy_timeout(database, 0)
+            sqlite3_wal_checkpoint_v2(database, nil, SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
+            sqlite3_busy_timeout(database, connection.busyTimeout)
+            return SQLITE_OK
+        }
+        sqlite3_wal_hook(handle, emptyLog, Unmanaged.passUnretained(self).toOpaque())
+    }
 
     /// Runs statements that return nothing of interest.
     func execute(_ sql: String, to tried: String) throws(Failure) {
