@@ -37,7 +37,9 @@ let package = Package(
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
 
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
-        .testTarget(name: "FastpathCommandsTests", dependencies: ["FastpathCommands", "FastpathCore", "FastpathKernel"]),
+        .testTarget(
+            name: "FastpathCommandsTests",
+            dependencies: ["FastpathCommands", "FastpathControl", "FastpathCore", "FastpathKernel", "FastpathLab"]),
         .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
         .testTarget(name: "FastpathControlTests", dependencies: ["FastpathCore", "FastpathControl", "FastpathStore"]),
 

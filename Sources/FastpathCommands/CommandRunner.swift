@@ -69,7 +69,7 @@ struct CommandRunner {
             }
             output.isJSON = command.common.json
             let instance = try command.common.chosenInstance(environment: environment)
-            return try command.run(Context(output: output, instance: instance))
+            return try command.run(Context(output: output, instance: instance, arguments: arguments))
         } catch let failure as Failure {
             return fail(failure)
         } catch {
@@ -83,6 +83,9 @@ struct CommandRunner {
     }
 
     private func fail(_ failure: Failure) -> Outcome {
+        output.flush()
+        // What nobody reads any more was cut off for that reason: no error either.
+        if output.writeError == EPIPE { return .failed }
         output.failure(failure)
         return failure.kind == .usage ? .usage : .failed
     }

@@ -9,6 +9,8 @@ import Glibc
 struct Context {
     var output: Output
     var instance: Instance
+    /// The command line behind the command's name, as it was typed.
+    var arguments: [String] = []
 }
 
 extension Instance {

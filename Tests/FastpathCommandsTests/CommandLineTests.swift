@@ -26,6 +26,29 @@ func allCommands(
         (["explain", "--block"], "--block"),
         (["doctor", "lo", "more"], "more"),
         (["doctor", "--instance"], "--instance"),
+        (["up"], "<iface>"),
+        (["up", "a", "b"], "b"),
+        (["up", "lo", "--mode", "fast"], "--mode"),
+        (["up", "lo", "--blocked-capacity", "0"], "--blocked-capacity"),
+        (["up", "lo", "--allowed-capacity", "4294967296"], "--allowed-capacity"),
+        (["up", "lo", "--allowed-capacity", "-1"], "--allowed-capacity"),
+        (["down"], "--all"),
+        (["down", "lo", "--all"], "--all"),
+        (["block", "nonsense"], "nonsense"),
+        (["block", "add"], "<addresses>"),
+        (["allow", "remove"], "<addresses>"),
+        (["block", "import"], "<file>"),
+        (["stats", "--watch", "0"], "--watch"),
+        (["stats", "--watch=x"], "--watch"),
+        (["stats", "--count", "3"], "--count"),
+        (["stats", "--watch", "--count", "0"], "--count"),
+        (["stats", "--summary", "--json"], "--summary"),
+        (["stats", "--summary", "--watch"], "--summary"),
+        (["lab", "send", "0"], "<count>"),
+        (["lab", "send", "x"], "<count>"),
+        (["stress", "0"], "<rounds>"),
+        (["stress", "--instance", "live"], "--instance"),
+        (["demo", "--instance", "live"], "--instance"),
     ]
 
     @Test(arguments: wrong)
@@ -42,9 +65,28 @@ func allCommands(
 
     @Test(arguments: ["999.1.2.3", "10.0.0.0/8", "abc.def.g.h", "2001:db8::1", ""])
     func wrongAddressesAre64(address: String) {
-        let result = run(["explain", "--block", address, "/nonexistent"])
-        #expect(result.status == .usage)
-        #expect(result.err.hasPrefix("error: cannot "))
+        let commands = [
+            ["explain", "--block", address, "/nonexistent"], ["block", "add", "192.0.2.1", address],
+            ["allow", "remove", address],
+        ]
+        for arguments in commands {
+            let result = run(arguments)
+            #expect(result.status == .usage)
+            #expect(result.err.hasPrefix("error: cannot "))
+        }
+    }
+
+    @Test func anOptionOfTheParentCommandIsNoAddress() {
+        #expect(run(["block", "add", "--no-such-option", "192.0.2.1"]).status == .usage)
+    }
+
+    @Test func watchTakesAnInterfaceForNoInterval() throws {
+        let plain = try Stats.parse(["--watch", "eth0"])
+        #expect(plain.watch == 1)
+        #expect(plain.iface == "eth0")
+        let slow = try Stats.parse(["eth0", "--watch", "2.5"])
+        #expect(slow.watch == 2.5)
+        #expect(slow.iface == "eth0")
     }
 
     @Test(arguments: ["Upper", "dot.dot", String(repeating: "a", count: 33)])
@@ -85,6 +127,13 @@ func allCommands(
             for line in help.split(separator: "\n") where !line.hasPrefix("USAGE:") {
                 #expect(line.count <= 80, "\(name): \(line)")
             }
+        }
+    }
+
+    /// A name that the parser must make from the type's costs a millisecond of start-up (reflection).
+    @Test func everyCommandNamesItself() {
+        for (names, type) in allCommands() {
+            #expect(type.configuration.commandName != nil, "\(names.joined(separator: " "))")
         }
     }
 

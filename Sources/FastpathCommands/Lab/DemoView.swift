@@ -8,6 +8,8 @@ struct DemoView {
     private let output: Output
     private var screen: LiveScreen
     private var interfaces: [String] = []
+    /// What the last sample showed; it stays while the last calls end.
+    private var lastPicture: [String] = []
 
     init(demo: Demo, output: Output) {
         self.demo = demo
@@ -18,7 +20,9 @@ struct DemoView {
     mutating func show(_ event: Demo.Event) {
         guard !output.isJSON else { return }
         switch event {
-        case .building(let isProtected): tell(isProtected, "building the network, starting the SIP server")
+        case .building(let isProtected):
+            lastPicture = []
+            tell(isProtected, "building the network, starting the SIP server")
         case .running(let isProtected, let interfaces):
             self.interfaces = interfaces
             tell(isProtected, "traffic begins")
@@ -36,7 +40,7 @@ struct DemoView {
 
     private mutating func tell(_ isProtected: Bool, _ text: String) {
         if output.terminal.isInteractive {
-            screen.show(head(isProtected, text))
+            screen.show(head(isProtected, text) + lastPicture)
         } else {
             output.line("\(title(isProtected)): \(text)")
             output.flush()
@@ -64,7 +68,8 @@ struct DemoView {
         }
         let seconds = Format.decimal(sample.elapsed / .seconds(1), places: 1)
         let whole = Format.decimal(demo.duration / .seconds(1), places: 0)
-        screen.show(head(sample.isProtected, "\(seconds) s of \(whole) s") + picture(sample))
+        lastPicture = picture(sample)
+        screen.show(head(sample.isProtected, "\(seconds) s of \(whole) s") + lastPicture)
     }
 
     /// One line, for files and pipes.

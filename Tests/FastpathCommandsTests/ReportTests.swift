@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+import Testing
+
+@testable import FastpathCommands
+@testable import FastpathControl
+@testable import FastpathCore
+@testable import FastpathLab
+
+/// Reports, made by hand.
+enum Made {
+    static let native = FastpathCore.Attachment(
+        mode: .native, programID: 42, programName: "sip_xdp_prog", tag: "0123456789abcdef", loaded: 1_700_000_000,
+        isEdge: true)
+
+    static func edge(_ name: String?, index: UInt32 = 2, _ attachment: FastpathCore.Attachment? = native) -> EdgeState {
+        EdgeState(
+            interface: InterfaceID(index: index, namespace: 1), name: name, driver: name == nil ? nil : "veth",
+            namespaceName: nil, attachment: attachment, isPinned: true)
+    }
+
+    static func counters(_ packets: [Reason: UInt64]) -> Counters {
+        var counters = Counters()
+        for (reason, number) in packets { counters[reason] = number }
+        return counters
+    }
+
+    static func statistics(_ rows: [(String, UInt32, [Reason: UInt64])]) -> EdgeStatistics {
+        EdgeStatistics(
+            rows: rows.enumerated().map { number, row in
+                EdgeStatistics.Row(
+                    edge: edge(row.0, index: UInt32(number + 2)), mapID: row.1, counters: counters(row.2))
+            })
+    }
+
+    static func prefixes(_ texts: String...) throws -> [IPPrefix] { try texts.map { try IPPrefix($0) } }
+}
+
+/// What `body` prints.
+private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: String, err: String) {
+    let recorder = Recorder()
+    let output = recorder.output()
+    output.isJSON = json
+    body(output)
+    output.flush()
+    return (recorder.out, recorder.err)
+}
+
+@Suite struct StatisticsTests {
+    private let one = Made.statistics([
+        ("veth-sip", 12, [.optionsDropped: 100, .blocked: 5, .malformed: 2, .passed: 50])
+    ])
+    private let two = Made.statistics([("eth0", 12, [.blocked: 1]), ("eth1", 15, [.passed: 2_000])])
+
+    @Test func jsonIsTheDocumentedOne() {
+        #expect(
+            one.json.encoded
+                == #"{"interfaces":[{"name":"veth-sip","mode":"native","counters":{"options_dropped":100,"redirected":0,"#
+                + #""passed":50,"blocked":5,"malformed":2}}],"total":{"options_dropped":100,"redirected":0,"passed":50,"#
+                + #""blocked":5,"malformed":2}}"#)
+    }
+
+    /// Copied from the documentation of read_xdp_stats.sh.
+    @Test func summaryIsTheDocumentedOneToTheBlank() {
+        #expect(
+            one.summaryLines.joined(separator: "\n") == """
+                XDP counters (map id 12):
+                  OPTIONS dropped (stealth): 100
+                  Blocked (DoS list):        5
+                  Malformed (dropped):       2
+                  Redirected (AF_XDP):      0
+                  Passed to stack:          50
+                  Total UDP 5060 handled:   157
+                """)
+        #expect(two.summaryLines.first == "XDP counters (map ids 12, 15):")
+        #expect(two.summaryLines.last == "  Total UDP 5060 handled:   2001")
+    }
+
+    @Test func severalInterfacesHaveASum() {
+        #expect(
+            two.tables.flatMap { $0.lines(colour: false) } == [
+                "PACKETS                    eth0   eth1    ALL",
+                "OPTIONS dropped (stealth)     0      0      0",
+                "Blocked (DoS list)            1      0      1",
+                "Malformed (dropped)           0      0      0",
+                "Redirected (AF_XDP)           0      0      0",
+                "Passed to stack               0  2,000  2,000",
+                "Total                         1  2,000  2,001",
+            ])
+    }
+
+    @Test func manyInterfacesMakeSeveralTables() {
+        let many = Made.statistics((0..<6).map { ("eth\($0)", 1, [:]) })
+        #expect(many.tables.map(\.columns.count) == [5, 4])
+    }
+
+    @Test func ratesComeFromTheDifferenceOfTwoLooks() {
+        let later = Made.statistics([("eth0", 12, [.blocked: 101]), ("eth1", 15, [.passed: 2_010])])
+        let interval = StatsWatch.Interval(before: two, after: later, seconds: 2, time: 1_700_000_000)
+        #expect(
+            StatsWatch.line(interval)
+                == "2023-11-14T22:13:20Z  total 55.0/s  options_dropped 0/s  blocked 50.0/s  malformed 0/s  redirected 0/s  "
+                + "passed 5.0/s")
+        let json = StatsWatch.json(interval)
+        #expect(json["per_second"]?["blocked"] == .double(50))
+        #expect(json["total"]?["passed"] == .integer(2_010))
+        #expect(json["interfaces"]?.elements.last?["per_second"]?["passed"] == .double(5))
+    }
+
+    @Test func anInterfaceThatIsNewHasNoRate() {
+        let interval = StatsWatch.Interval(before: Made.statistics([]), after: one, seconds: 1, time: 0)
+        #expect(interval.totalRates.total == 0)
+    }
+
+    @Test func countersThatBeginAnewGiveNoNegativeRate() {
+        let later = Made.statistics([("veth-sip", 12, [.optionsDropped: 10])])
+        let interval = StatsWatch.Interval(before: one, after: later, seconds: 1, time: 0)
+        #expect(interval.totalRates.total == 10)
+    }
+
+    @Test func thePictureFitsTheScreen() {
+        for width in [60, 80, 200] {
+            var terminal = Terminal.plain
+            terminal.width = width
+            let watch = StatsWatch(output: Recorder().output(terminal: terminal), interval: .seconds(1))
+            let busy = Made.statistics([("veth-sip", 1, [.optionsDropped: 40_000_000_000, .passed: 20_000_000_000])])
+            let interval = StatsWatch.Interval(
+                before: Made.statistics([("veth-sip", 1, [:])]), after: busy, seconds: 1, time: 0)
+            for line in watch.picture(interval).dropFirst() { #expect(line.count <= max(width, 66), "\(line)") }
+        }
+    }
+
+    @Test func watchEndsAfterItsCount() throws {
+        let recorder = Recorder()
+        var looks = 0
+        let watch = StatsWatch(output: recorder.output(), interval: .milliseconds(1), count: 3)
+        try watch.run { () throws(Failure) in
+            looks += 1
+            // Taken off while somebody watches.
+            if looks == 3 { throw Failure(.notLoaded, tried: "", on: "", because: "", next: "") }
+            return one
+        }
+        let lines = recorder.out.split(separator: "\n")
+        #expect(lines.count == 3)
+        #expect(lines[1].hasSuffix("not loaded"))
+    }
+
+    @Test func watchOfNothingFailsAtOnce() {
+        let watch = StatsWatch(output: Recorder().output(), interval: .milliseconds(1), count: 3)
+        #expect(throws: Failure.self) {
+            try watch.run { () throws(Failure) in throw Failure(.notLoaded, tried: "", on: "", because: "", next: "") }
+        }
+    }
+}
+
+@Suite struct EdgeReportTests {
+    private let up = UpReport(
+        edge: Made.edge("eth0"), replaced: nil, notes: ["native mode was refused: x"],
+        lists: [
+            UpList(kind: .block, entries: 3, capacity: 2_048, capacityBefore: 1_024, adopted: 1, byHand: 0),
+            UpList(kind: .allow, entries: 0, capacity: 256, capacityBefore: 256, adopted: 0, byHand: 0),
+        ], moved: [Made.edge("eth1")], warnings: [.allowListEmpty, .firstNativeAttach], mending: nil)
+
+    @Test func upSaysWhatIsInForceAndWarnsOnStandardError() {
+        let result = printed { $0.show(up) }
+        #expect(
+            result.out == """
+                eth0: the edge is on, in native mode, driver veth, program 42
+                  block list  3 of 2,048 entries  capacity was 1,024; 1 adopted from the program that was there
+                  allow list    0 of 256 entries
+                  eth1: moved to the new lists, native mode
+
+                """)
+        // A veth pair has no rings: the second warning is left out.
+        #expect(
+            result.err == "note: native mode was refused: x\nwarning: \(UpWarning.allowListEmpty.sentence)\n")
+    }
+
+    @Test func upOnARealDriverWarnsOfItsRings() {
+        var report = up
+        report.edge.driver = "ice"
+        #expect(printed { $0.show(report) }.err.contains(UpWarning.firstNativeAttach.sentence))
+    }
+
+    @Test func upInJSON() throws {
+        let document = try JSONValue(parsing: printed(json: true) { $0.show(up) }.out)
+        #expect(document["mode"] == "native")
+        #expect(document["program"]?["tag"] == "0123456789abcdef")
+        #expect(document["warnings"]?.elements == ["allow_list_empty", "first_native_attach"])
+        #expect(document["lists"]?.elements.first?["entries"] == 3)
+    }
+
+    @Test func downSaysWhatIsKept() {
+        var report = DownReport()
+        report.takenDown = [Made.edge("eth0")]
+        report.recorded = [.block: 3, .allow: 0]
+        report.adopted = [.block: 2]
+        let result = printed { #expect($0.show(report) == .done) }
+        #expect(
+            result.out == """
+                eth0: the edge is off
+                  block list: 2 written by hand, recorded now
+                  Recorded for the next 'up': block list 3, allow list 0
+
+                """)
+    }
+
+    @Test func downFailsWhereAnInterfaceDoes() {
+        var report = DownReport()
+        report.failed = [
+            FailedEdge(
+                edge: Made.edge("eth0"), failure: Failure(tried: "detach", on: "eth0", because: "x", next: "y"))
+        ]
+        let result = printed { #expect($0.show(report) == .failed) }
+        #expect(result.err.hasPrefix("error: cannot detach\n"))
+    }
+
+    @Test func statusShowsOdditiesWithAdvice() {
+        let foreign = FastpathCore.Attachment(
+            mode: .generic, programID: 7, programName: "other", tag: "ff", loaded: 0, isEdge: false)
+        let report = EdgeReport(
+            edges: [
+                EdgeStatus(edge: Made.edge("eth0"), profile: .classic, sockets: 0, ownLists: []),
+                EdgeStatus(edge: Made.edge("eth1", foreign), profile: nil, sockets: nil, ownLists: []),
+            ],
+            lists: [ListStatus(kind: .block, recorded: 3, inKernel: 3, capacity: 1_024, byHand: 0, missing: 0)],
+            oddities: [.foreignProgram(Made.edge("eth1", foreign), id: 7, hadOurs: true)])
+        let out = printed { $0.show(report, name: nil) }.out
+        let lines = out.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.first?.hasPrefix("INTERFACE  MODE     DRIVER  PROFILE  PROGRAM    TAG") == true)
+        #expect(lines.contains { $0.hasPrefix("eth1       generic  veth    -        7 (other)") })
+        #expect(lines.contains("LIST   IN FORCE  CAPACITY  RECORDED"))
+        #expect(lines.contains("block         3     1,024         3"))
+        #expect(lines.contains { $0.hasPrefix("odd   eth1: a program that is not ours (id 7)") })
+        #expect(lines.contains { $0.hasPrefix("      -> Put ours back: ") })
+        #expect(report.json["oddities"]?.elements.first?["name"] == "foreign_program")
+    }
+
+    @Test func statusOfNothingSaysHowToBegin() {
+        let out = printed { $0.show(EdgeReport(edges: [], lists: [], oddities: []), name: nil) }.out
+        #expect(out.hasPrefix("The edge is on no interface. Put it on one: vos-fastpath up IFACE\n"))
+    }
+}
+
+@Suite struct ListReportTests {
+    @Test func importNamesEveryBadLineAndEndsWithThePromisedLine() throws {
+        let list = AddressList(parsing: Array("192.0.2.1\n999.1.2.3\n\n# x\n10.0.0.0/8\n192.0.2.1\n192.0.2.2\n".utf8))
+        var report = ImportReport(kind: .block)
+        (report.added, report.alreadyThere, report.duplicates) = (1, 1, list.duplicates)
+        report.badLines = list.badLines
+        report.isInForce = true
+        let result = printed {
+            #expect(ListImport<BlockList>.show(report, file: "bad.txt", $0) == .done)
+        }
+        #expect(
+            result.out == """
+                Addresses: 1 new, 1 there already, 1 repeated line
+                Done: 2 blocked, 2 skipped (invalid), 0 failed (map full)
+
+                """)
+        let warnings = result.err.split(separator: "\n")
+        #expect(warnings.count == 2)
+        #expect(warnings[0].hasPrefix("warning: bad.txt, line 2: \"999.1.2.3\": "))
+        #expect(warnings[1].hasPrefix("warning: bad.txt, line 5: \"10.0.0.0/8\": "))
+    }
+
+    @Test func aFullListIsAnErrorWithTheWayOut() throws {
+        var report = ImportReport(kind: .allow)
+        report.added = 2
+        report.notFitted = try Made.prefixes("192.0.2.8", "192.0.2.9")
+        report.shortage = Shortage(kind: .allow, capacity: 2, interface: "eth0", suggestedCapacity: 4)
+        report.isInForce = true
+        let result = printed {
+            #expect(ListImport<AllowList>.show(report, file: "f", $0) == .failed)
+        }
+        #expect(result.out.hasSuffix("Done: 2 allowed, 0 skipped (invalid), 2 failed (map full)\n"))
+        #expect(
+            result.err == """
+                error: cannot add every address of the file to the allow list
+                  on    f
+                  why   the list has room for 2 entries, and 2 of 4 addresses found none
+                  next  Raise it: vos-fastpath up eth0 --allowed-capacity 4
+                        Then import the file again.
+
+                """)
+    }
+
+    @Test func whatWaitsForUpIsSaid() {
+        let result = printed {
+            _ = ListImport<BlockList>.show(ImportReport(kind: .block), file: "f", $0)
+        }
+        #expect(result.err.hasPrefix("note: no interface filters"))
+    }
+
+    @Test func listShowsStateAndOrigin() throws {
+        let rows = [
+            PolicyRow(prefix: try IPPrefix("192.0.2.1"), state: .inForce, origin: .importFile, added: 1_700_000_000),
+            PolicyRow(prefix: try IPPrefix("192.0.2.200"), state: .byHand, origin: nil, added: nil),
+        ]
+        let lines = ListShow<BlockList>.table(of: rows).lines(colour: false)
+        #expect(lines[0] == "ADDRESS      STATE     ORIGIN  ADDED")
+        #expect(lines[1] == "192.0.2.1    in force  import  " + Timestamp.local(1_700_000_000))
+        #expect(lines[2] == "192.0.2.200  by hand   -       -")
+        #expect(
+            rows[0].json.encoded
+                == #"{"address":"192.0.2.1","state":"in force","origin":"import","added":"2023-11-14T22:13:20Z"}"#)
+    }
+}
+
+@Suite struct DemoViewTests {
+    private func column(_ isProtected: Bool, answered: Int, statistics: String) throws -> Demo.Column {
+        let report = try #require(SIPpReport(statistics: statistics, messages: ""))
+        return Demo.Column(
+            isProtected: isProtected, calls: report, trunk: report, findings: [],
+            flood: Sent(packets: 160_000, refused: 0, duration: .seconds(8)), serverCPU: .seconds(4),
+            duration: .seconds(8), counters: isProtected ? Made.counters([.blocked: 160_000]) : nil)
+    }
+
+    @Test func tableComparesTheSameTraffic() throws {
+        let statistics = "TotalCallCreated;SuccessfulCall(C);FailedCall(C);Retransmissions(C)\n400;400;0;0\n"
+        let lines = DemoView.table(
+            try column(false, answered: 0, statistics: statistics),
+            try column(true, answered: 0, statistics: statistics)
+        ).lines(colour: false)
+        #expect(lines.first == "THE SAME TRAFFIC             WITHOUT THE EDGE  WITH THE EDGE")
+        #expect(lines.contains("Flood sent                           20,000/s       20,000/s"))
+        #expect(lines.contains("Flood dropped in the kernel                 -        160,000"))
+        #expect(lines.contains("Server CPU                               50 %           50 %"))
+    }
+
+    @Test func sampleOnOneLine() {
+        let sample = Demo.Sample(
+            isProtected: true, elapsed: .milliseconds(1_500), callsPlaced: 75, callsAnswered: 74, findings: 0,
+            counters: Counters(), droppedPerSecond: 20_000, serverCPUPercent: 4.4)
+        #expect(
+            DemoView.line(sample)
+                == "  1.5 s, calls answered 74 of 75, server CPU 4 %, scanner found nothing, dropped 20.0 k/s")
+    }
+}
