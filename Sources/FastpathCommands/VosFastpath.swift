@@ -5,6 +5,9 @@ import ArgumentParser
 struct VosFastpath: ParsableCommand {
     static let version = "0.1.0"
 
+    /// Marks the parser's messages about errors, so that they are told from the help that was asked for.
+    static let _errorPrefix = "\u{1}"
+
     static let configuration = CommandConfiguration(
         commandName: "vos-fastpath",
         abstract: "A SIP edge in the kernel: drops scanners and floods before they cost anything.",

@@ -85,24 +85,22 @@ public final class PolicyDatabase {
     private func containedByReadingAll(
         _ prefixes: [IPPrefix], in kind: PolicyKind, on connection: SQLiteConnection
     ) throws(Failure) -> Set<IPPrefix> {
-        if try count(kind) == 0 { return [] }
         let rows = try SQLiteStatement(
             "SELECT address, length FROM entry WHERE kind = ?", on: connection, to: "search the \(kind.listName)")
         rows.bind(kind.column, at: 1)
-        let wanted = Set(prefixes)
-        var found: Set<IPPrefix> = []
-        found.reserveCapacity(prefixes.count)
+        var recorded: Set<IPPrefix> = []
         while try rows.step() {
-            if let prefix = rows.prefix(0), wanted.contains(prefix) { found.insert(prefix) }
+            if let prefix = rows.prefix(0) { recorded.insert(prefix) }
         }
-        return found
+        return recorded.isEmpty ? [] : Set(prefixes.lazy.filter(recorded.contains))
     }
 
     /// The capacity that an operator asked for, or nil.
     public func capacity(_ kind: PolicyKind) throws(Failure) -> Int? {
         guard let connection = try connection(makingFile: false) else { return nil }
         let row = try SQLiteStatement(
-            "SELECT entries FROM capacity WHERE kind = ?", on: connection, to: "read the capacity of the \(kind.listName)")
+            "SELECT entries FROM capacity WHERE kind = ?", on: connection,
+            to: "read the capacity of the \(kind.listName)")
         row.bind(kind.column, at: 1)
         return try row.step() ? Int(row.integer(0)) : nil
     }
@@ -115,7 +113,9 @@ public final class PolicyDatabase {
         let tried = "record \(entries.count) entries"
         try connection.transaction(to: tried) { () throws(Failure) in
             let insertion = try SQLiteStatement(
-                "INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                """
+                INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                """,
                 on: connection, to: tried)
             var inserted: [PolicyKind: Int] = [:]
             for (done, index) in Self.tableOrder(entries.lazy.map(\.prefix)).enumerated() {
