@@ -126,7 +126,8 @@ struct Addition<Map: PolicyMapPort> {
         } else {
             added.append(prefix)
         }
-        for index in lists.indices where !isHeld[index] { missing[index].append(prefix) }
+        // Not `lists.indices`: their type is generic, and to look it up for each of a million prefixes takes its time.
+        for index in isHeld.indices where !isHeld[index] { missing[index].append(prefix) }
     }
 }
 

@@ -117,18 +117,22 @@ public final class PolicyDatabase {
                 INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
                 """,
                 on: connection, to: tried)
-            var inserted: [PolicyKind: Int] = [:]
-            for (done, index) in Self.tableOrder(entries.lazy.map(\.prefix)).enumerated() {
-                let entry = entries[index]
-                insertion.bind(entry.kind.column, at: 1)
-                insertion.bind(entry.prefix, at: 2)
-                insertion.bind(entry.origin.column, at: 4)
-                insertion.bind(entry.added, at: 5)
-                try insertion.run()
-                if connection.changes > 0 { inserted[entry.kind, default: 0] += 1 }
-                if done % 16_384 == 16_383 { progress(done + 1) }
+            let order = Self.tableOrder(entries.lazy.map(\.prefix))
+            var done = 0
+            for kind in PolicyKind.allCases {
+                insertion.bind(kind.column, at: 1)
+                let before = connection.totalChanges
+                for index in order where entries[index].kind == kind {
+                    let entry = entries[index]
+                    insertion.bind(entry.prefix, at: 2)
+                    insertion.bind(entry.origin.column, at: 4)
+                    insertion.bind(entry.added, at: 5)
+                    try insertion.run()
+                    done += 1
+                    if done % 16_384 == 0 { progress(done) }
+                }
+                try addToTally(connection.totalChanges - before, of: kind, on: connection, to: tried)
             }
-            for (kind, count) in inserted { try addToTally(count, of: kind, on: connection, to: tried) }
         }
         progress(entries.count)
     }
@@ -141,13 +145,12 @@ public final class PolicyDatabase {
             let deletion = try SQLiteStatement(
                 "DELETE FROM entry WHERE kind = ? AND address = ? AND length = ?", on: connection, to: tried)
             deletion.bind(kind.column, at: 1)
-            var removed = 0
+            let before = connection.totalChanges
             for index in Self.tableOrder(prefixes) {
                 deletion.bind(prefixes[index], at: 2)
                 try deletion.run()
-                removed += connection.changes
             }
-            try addToTally(-removed, of: kind, on: connection, to: tried)
+            try addToTally(before - connection.totalChanges, of: kind, on: connection, to: tried)
         }
     }
 

@@ -61,8 +61,8 @@ final class SQLiteConnection {
         return try statement.step() ? statement.integer(0) : 0
     }
 
-    /// Rows that the last statement inserted, changed or removed.
-    var changes: Int { Int(sqlite3_changes(handle)) }
+    /// Rows that were inserted, changed or removed since the file was opened.
+    var totalChanges: Int { Int(sqlite3_total_changes(handle)) }
 
     /// Runs `body` in a transaction that holds the write lock from its start. It is undone when `body` throws, and
     /// durable when this returns.
