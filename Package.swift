@@ -48,6 +48,7 @@ let package = Package(
             dependencies: ["FastpathCommands", "FastpathControl", "FastpathCore", "FastpathKernel", "FastpathLab"]),
         .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
         .testTarget(name: "FastpathControlTests", dependencies: ["FastpathCore", "FastpathControl", "FastpathStore"]),
+        .testTarget(name: "FastpathBenchTests", dependencies: ["FastpathBench", "FastpathCore"]),
 
         // The packet path and whole hosts: as root.
         .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),

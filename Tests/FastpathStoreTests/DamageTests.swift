@@ -127,6 +127,8 @@ private let other = PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: 0xc000_0202
                 }
             ) { _ in }
         }
+        // What is still in the log would be read from there.
+        try RawDatabase(path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
         // Page 1 is the header and the schema: all others are lost.
         let size = try content(of: path).count
         try overwrite(path, at: 4_096, with: [UInt8](repeating: 0xa5, count: size - 4_096))
