@@ -12,9 +12,16 @@ check() { # NAME COMMAND…
     }
 }
 
+for tool in clang-format-14 shellcheck jq; do
+    command -v "$tool" > /dev/null || {
+        echo "check: $tool is missing; 'make setup' installs it." >&2
+        exit 1
+    }
+done
+
 check "Swift's formatting (mend it with 'make fmt')" \
     "${SWIFT:-swift}" format lint --strict --recursive --parallel Sources Tests Package.swift
-mapfile -t sources < <(find bpf Sources -name '*.[ch]')
+sources=(bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h) # as in 'make fmt'
 check "C's formatting (mend it with 'make fmt')" clang-format-14 --dry-run -Werror "${sources[@]}"
 
 mapfile -t programs < <(grep -lE '^#!/bin/(ba)?sh' scripts/*.sh packaging/* Tests/run Tests/scripts/* .ci/run)
@@ -24,6 +31,11 @@ done
 check "shell scripts" shellcheck -x -P SCRIPTDIR "${programs[@]}"
 
 check "tables" scripts/tables.sh
+
+for folder in Sources/*/; do
+    folder=${folder%/}
+    check "specs/SPEC-ARCHITECTURE.md names the room ${folder#*/}" grep -q "${folder#*/}" specs/SPEC-ARCHITECTURE.md
+done
 
 # Links to files: [words](path) and [words](path#place).
 for document in *.md specs/*.md docs/*.md docs/decisions/*.md; do

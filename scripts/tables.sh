@@ -24,48 +24,61 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tables"
 
-# Rows of the shared header: the preprocessor's work, so that what the compiler sees is what is written.
-print_abi() { # TABLE
-    "${CLANG:-clang}" -Wall -Werror -ISources/CFastpathABI/include -DTABLE="$1" -o "$work/abi" -x c - << 'END'
+# Rows of the shared header, by a program that includes it: the compiler reads the macros, not a pattern of ours.
+"${CLANG:-clang}" -Wall -Werror -ISources/CFastpathABI/include -o "$work/abi" -x c - << 'END'
 #include <stdio.h>
 #include <string.h>
 #include "fastpath_abi.h"
-#define reasons 1
-#define maps 2
-#define limits 3
-#define LIMIT(name, meaning) printf("| `" #name "` | %d | " meaning " |\n", (int)(name));
-int main(void)
+
+static void reasons(void)
 {
-#if TABLE == reasons
 	puts("| key | reason | verdict | label | rule |\n|---|---|---|---|---|");
-#define X(NAME, name, id, VERDICT, label, sentence)                                                                    \
-	if (FASTPATH_REASON_##NAME == FASTPATH_REASON_IGNORED)                                                         \
-		printf("| – ");                                                                                        \
-	else                                                                                                           \
-		printf("| %d ", id);                                                                                   \
+#define X(NAME, name, id, VERDICT, label, sentence)                                          \
+	if (FASTPATH_REASON_##NAME == FASTPATH_REASON_IGNORED)                               \
+		printf("| – ");                                                              \
+	else                                                                                 \
+		printf("| %d ", id);                                                         \
 	printf("| `%s` | %s | %s | %s |\n", #name, #VERDICT, label, sentence);
 	FASTPATH_REASONS(X)
-#elif TABLE == maps
+#undef X
+}
+
+static void maps(void)
+{
 #define X(NAME, name, key, value, entries) printf("%s %d %d %d\n", #name, key, value, FASTPATH_##NAME##_ENTRIES);
 	FASTPATH_MAPS(X)
-#else
+#undef X
+}
+
+static void limits(void)
+{
+#define LIMIT(name, meaning) printf("| `" #name "` | %d | " meaning " |\n", (int)(name));
 	puts("| name | value | meaning |\n|---|---|---|");
 	LIMIT(FASTPATH_SIP_PORT, "UDP destination port that is filtered")
 	LIMIT(FASTPATH_WINDOW_LENGTH, "bytes of a payload that the rules read")
 	LIMIT(FASTPATH_SHORT_PAYLOAD, "from so many bytes on a payload must show `SIP/2.0`")
 	printf("| `FASTPATH_PROGRAM_NAME` | `%s` | the program's name |\n", FASTPATH_PROGRAM_NAME);
 	printf("| `FASTPATH_PROGRAM_SECTION` | `%s` | its section |\n", FASTPATH_PROGRAM_SECTION);
-#endif
+}
+
+int main(int count, char **arguments)
+{
+	const char *table = count == 2 ? arguments[1] : "";
+
+	if (strcmp(table, "reasons") == 0)
+		reasons();
+	else if (strcmp(table, "maps") == 0)
+		maps();
+	else
+		limits();
 	return 0;
 }
 END
-    "$work/abi"
-}
 
 print_maps() {
     local name key value entries type
     printf '| map | type | key bytes | value bytes | entries (default) |\n|---|---|---|---|---|\n'
-    print_abi maps | while read -r name key value entries; do
+    "$work/abi" maps | while read -r name key value entries; do
         type=$(awk -v "name=$name" '/BPF_MAP_TYPE_/ { sub(/.*BPF_MAP_TYPE_/, ""); sub(/\).*/, ""); type = $0 }
             $1 == "}" && $2 == name { print type }' bpf/maps.h)
         [ -n "$type" ] || fail "bpf/maps.h has no map $name."
@@ -76,10 +89,10 @@ print_maps() {
 print_commands() {
     printf '| command | does |\n|---|---|\n'
     "$command" --experimental-dump-help | jq -r '
+        def parts: .subcommands[]? | select(.shouldDisplay != false and .commandName != "help");
         def rows(path): (path + [.commandName]) as $path
-            | [.subcommands[]? | select(.shouldDisplay != false and .commandName != "help")] as $parts
-            | if $parts == [] then "| `\($path | join(" "))` | \(.abstract) |" else $parts[] | rows($path) end;
-        .command | rows([])'
+            | if [parts] == [] then "| `\($path | join(" "))` | \(.abstract) |" else parts | rows($path) end;
+        .command | parts | rows([])'
 }
 
 print_scripts() {
@@ -95,9 +108,9 @@ print_targets() {
     printf '```text\n%s\n```\n' "$(make --no-print-directory help)"
 }
 
-print_abi reasons > "$work/tables/reasons"
+"$work/abi" reasons > "$work/tables/reasons"
 print_maps > "$work/tables/maps"
-print_abi limits > "$work/tables/limits"
+"$work/abi" limits > "$work/tables/limits"
 print_commands > "$work/tables/commands"
 print_scripts > "$work/tables/scripts"
 print_targets > "$work/tables/targets"

@@ -11,7 +11,7 @@ public struct Demo: Sendable {
     /// How long calls are placed and the flood lasts.
     public var duration = Duration.seconds(8)
     /// Packets a second, in both columns.
-    public var floodRate = 20_000
+    public var floodRate = 50_000
     /// The CPU of the flood's generator, and of the receive path of the interface that it hits.
     public var generatorCPU = max(0, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1)
     /// Processes of the SIP server that receive.
@@ -124,7 +124,7 @@ public struct Demo: Sendable {
         let floodStart = ContinuousClock.now
         let cpuBefore = network.server.cpuTime
         let flood = try self.flood(network).start(
-            SendLimits(count: Int(Double(floodRate) * seconds), duration: duration + .seconds(2), rate: floodRate))
+            SendLimits(count: Int(Double(floodRate) * seconds), duration: duration * 2, rate: floodRate))
         defer { flood.stop() }
         let calls = try network.sipp(.call, on: .phone, port: 5060)
             .start(in: laboratory, count: Int(Double(callRate) * seconds), rate: callRate)
@@ -179,7 +179,7 @@ public struct Demo: Sendable {
         mutating func take(calls: SIPpReport?, findings: Int?) throws(Failure) -> Sample {
             let (now, cpu, counters) = (ContinuousClock.now, network.server.cpuTime, try counters())
             let seconds = (now - lastTime) / .seconds(1)
-            let dropped = counters.map { Self.dropped($0) - (lastCounters.map(Self.dropped) ?? 0) }
+            let dropped = counters.map { Self.dropped($0 - (lastCounters ?? Counters())) }
             defer { (lastTime, lastCPU, lastCounters) = (now, cpu, counters) }
             return Sample(
                 isProtected: edge != nil, elapsed: now - start, callsPlaced: calls?.attempted ?? 0,

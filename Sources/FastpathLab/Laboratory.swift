@@ -28,7 +28,8 @@ public final class Laboratory: Sendable {
     public init(named name: String) throws(Failure) {
         _ = try Instance(named: name)  // the same rule for names
         try Self.requireRoot()
-        guard let lock = try Self.lock(name) else {
+        // A clean-up holds a lock for a moment.
+        guard let lock = try Self.lock(name, patience: .milliseconds(500)) else {
             throw Failure(
                 .busy, tried: "open a lab", on: name, because: "another process has a lab of that name",
                 next: "Wait for its end, or choose another name.")
@@ -118,24 +119,31 @@ public final class Laboratory: Sendable {
         }
     }
 
-    /// The open lock of a lab's folder, which is made where it is missing; nil where somebody else holds it.
-    private static func lock(_ name: String) throws(Failure) -> Int32? {
+    /// The open lock of a lab's folder, which is made where it is missing; nil where somebody else holds it all through
+    /// `patience`.
+    private static func lock(_ name: String, patience: Duration = .zero) throws(Failure) -> Int32? {
+        let path = "\(folder(of: name))/lock"
+        let end = ContinuousClock.now + patience
+        var attempts = 0
         while true {
-            let path = "\(folder(of: name))/lock"
+            attempts += 1
             mkdir(root, 0o755)
             mkdir(folder(of: name), 0o755)
-            let file = Int32(
-                try SystemCall.check(
-                    Int(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)), "open a lab's lock", on: path))
-            guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+            let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            // Another lab's clean-up may take the empty folder away between our calls.
+            if file < 0, errno == ENOENT, attempts < 100 { continue }
+            try SystemCall.check(Int(file), "open a lab's lock", on: path)
+            if flock(file, LOCK_EX | LOCK_NB) == 0 {
+                // Its last owner may have removed it: then it is no lock any more.
+                var held = stat()
+                var present = stat()
+                if fstat(file, &held) == 0, stat(path, &present) == 0, held.st_ino == present.st_ino { return file }
                 close(file)
-                return nil
+            } else {
+                close(file)
+                if ContinuousClock.now >= end { return nil }
+                Wait.pause(.milliseconds(10))
             }
-            // Its last owner may have removed it between our two calls: then it is no lock any more.
-            var held = stat()
-            var present = stat()
-            if fstat(file, &held) == 0, stat(path, &present) == 0, held.st_ino == present.st_ino { return file }
-            close(file)
         }
     }
 

@@ -79,10 +79,9 @@ public final class SIPNetwork: Sendable {
         }
     }
 
-    /// svmap against the server and its neighbours.
+    /// svmap against the server, from the scanner.
     public func scan() throws(Failure) -> [Svmap.Finding] {
-        let start = IPPrefix(ipv4: server.address)
-        return try Svmap.scan(["\(start)"], from: interface(of: .scanner).host, in: laboratory)
+        try Svmap.scan(["\(IPPrefix(ipv4: server.address))"], from: interface(of: .scanner).host, in: laboratory)
     }
 
     private func pair(_ peer: Peer) -> (edge: LabInterface, peer: LabInterface) {

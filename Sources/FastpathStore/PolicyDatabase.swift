@@ -85,24 +85,22 @@ public final class PolicyDatabase {
     private func containedByReadingAll(
         _ prefixes: [IPPrefix], in kind: PolicyKind, on connection: SQLiteConnection
     ) throws(Failure) -> Set<IPPrefix> {
-        if try count(kind) == 0 { return [] }
         let rows = try SQLiteStatement(
             "SELECT address, length FROM entry WHERE kind = ?", on: connection, to: "search the \(kind.listName)")
         rows.bind(kind.column, at: 1)
-        let wanted = Set(prefixes)
-        var found: Set<IPPrefix> = []
-        found.reserveCapacity(prefixes.count)
+        var recorded: Set<IPPrefix> = []
         while try rows.step() {
-            if let prefix = rows.prefix(0), wanted.contains(prefix) { found.insert(prefix) }
+            if let prefix = rows.prefix(0) { recorded.insert(prefix) }
         }
-        return found
+        return recorded.isEmpty ? [] : Set(prefixes.lazy.filter(recorded.contains))
     }
 
     /// The capacity that an operator asked for, or nil.
     public func capacity(_ kind: PolicyKind) throws(Failure) -> Int? {
         guard let connection = try connection(makingFile: false) else { return nil }
         let row = try SQLiteStatement(
-            "SELECT entries FROM capacity WHERE kind = ?", on: connection, to: "read the capacity of the \(kind.listName)")
+            "SELECT entries FROM capacity WHERE kind = ?", on: connection,
+            to: "read the capacity of the \(kind.listName)")
         row.bind(kind.column, at: 1)
         return try row.step() ? Int(row.integer(0)) : nil
     }
@@ -113,13 +111,13 @@ public final class PolicyDatabase {
     public func insert(_ entries: [PolicyEntry], progress: (Int) -> Void) throws(Failure) {
         guard !entries.isEmpty, let connection = try connection(makingFile: true) else { return }
         let tried = "record \(entries.count) entries"
-        // In the table's own order the pages fill one after the other: three times as fast for a million.
-        let order = entries.indices.sorted { entries[$0].prefix < entries[$1].prefix }
         try connection.transaction(to: tried) { () throws(Failure) in
             let insertion = try SQLiteStatement(
-                "INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                """
+                INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                """,
                 on: connection, to: tried)
-            for (done, index) in order.enumerated() {
+            for (done, index) in Self.tableOrder(entries.lazy.map(\.prefix)).enumerated() {
                 let entry = entries[index]
                 insertion.bind(entry.kind.column, at: 1)
                 insertion.bind(entry.prefix, at: 2)
@@ -140,11 +138,20 @@ public final class PolicyDatabase {
             let deletion = try SQLiteStatement(
                 "DELETE FROM entry WHERE kind = ? AND address = ? AND length = ?", on: connection, to: tried)
             deletion.bind(kind.column, at: 1)
-            for prefix in prefixes {
-                deletion.bind(prefix, at: 2)
+            for index in Self.tableOrder(prefixes) {
+                deletion.bind(prefixes[index], at: 2)
                 try deletion.run()
             }
         }
+    }
+
+    /// The indices of `prefixes` in about the order of the table, where a million changes touch one page after the
+    /// other instead of any of them: several times as fast. About is enough, so the first 64 bits are.
+    private static func tableOrder(_ prefixes: some Collection<IPPrefix>) -> [Int] {
+        let keys = prefixes.enumerated().map { (index, prefix) in
+            (index: index, bits: UInt64(truncatingIfNeeded: prefix.family == .ipv4 ? prefix.bits : prefix.bits >> 64))
+        }
+        return keys.sorted { $0.bits < $1.bits }.map(\.index)
     }
 
     /// `capacity` must be above zero.

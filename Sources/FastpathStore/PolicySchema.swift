@@ -54,7 +54,8 @@ enum PolicySchema {
         guard version <= migrations.count else {
             throw Failure(
                 .unsupported, tried: tried, on: connection.path,
-                because: "it has version \(version), written by a newer vos-fastpath; this one knows up to \(migrations.count)",
+                because:
+                    "it has version \(version), of a newer vos-fastpath; this one knows up to \(migrations.count)",
                 next: "Use the newer vos-fastpath.")
         }
         return version == migrations.count
@@ -84,6 +85,7 @@ private func makeFolder(_ path: String, mode: mode_t) throws(Failure) {
 func systemFailure(_ code: Int32, tried: String, on subject: String) -> Failure {
     let isRefused = code == EACCES || code == EPERM
     return Failure(
-        isRefused ? .notRoot : .system(errno: code), tried: tried, on: subject, because: String(cString: strerror(code)),
+        isRefused ? .notRoot : .system(errno: code), tried: tried, on: subject,
+        because: String(cString: strerror(code)),
         next: isRefused ? "Run it as root." : "Check the path and its file system.")
 }

@@ -11,7 +11,8 @@ final class SQLiteConnection {
     /// Opens a file that is there. `busyTimeout` in milliseconds: how long to wait for another process.
     init(opening path: String, busyTimeout: Int32) throws(Failure) {
         var handle: OpaquePointer?
-        let code = sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+        let code = sqlite3_open_v2(
+            path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
         guard let handle, code == SQLITE_OK else {
             let failure = SQLiteConnection.failure(code, handle, tried: "open the record", path: path)
             sqlite3_close_v2(handle)
@@ -171,7 +172,8 @@ final class SQLiteStatement {
             let bits = UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self))
             return IPPrefix(family: .ipv4, bits: UInt128(bits), length: length)
         case 16 where (0...128).contains(length):
-            return IPPrefix(family: .ipv6, bits: UInt128(bigEndian: bytes.loadUnaligned(as: UInt128.self)), length: length)
+            return IPPrefix(
+                family: .ipv6, bits: UInt128(bigEndian: bytes.loadUnaligned(as: UInt128.self)), length: length)
         default:
             return nil
         }

@@ -60,7 +60,8 @@ extension PolicyDatabase {
             #expect(try database.entries(kind) == entries)
         }
         let rows = try RawDatabase(folder.databasePath).texts("SELECT DISTINCT kind || ' ' || origin FROM entry")
-        #expect(Set(rows) == Set(PolicyKind.allCases.flatMap { kind in origins.map { "\(kind.rawValue) \($0.rawValue)" } }))
+        #expect(
+            Set(rows) == Set(PolicyKind.allCases.flatMap { kind in origins.map { "\(kind.rawValue) \($0.rawValue)" } }))
     }
 
     @Test func whatIsThereStays() throws {
@@ -111,9 +112,10 @@ extension PolicyDatabase {
     }
 
     @Test func purgeForgetsEverything() throws {
-        try database.insert((1...20_000).map {
-            PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: $0), origin: .importFile, added: 1)
-        })
+        try database.insert(
+            (1...20_000).map {
+                PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: $0), origin: .importFile, added: 1)
+            })
         try database.setCapacity(65_536, of: .block)
         try database.purge()
         #expect(try database.entries(.block).isEmpty)

@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# packaging/install.sh [--remove] ROOT
+# What `make install` and `make uninstall` do, after `make`: ROOT is $(DESTDIR)$(PREFIX). What was put there is listed in
+# ROOT/lib/vos-fastpath/installed-files, so that exactly that is removed again, by a later version too.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+remove=no
+if [ "${1:-}" = --remove ]; then
+    remove=yes
+    shift
+fi
+case ${1:-} in
+    /?*) root=$1 ;;
+    *)
+        echo "install: '${1:-}' is no place to install to: set PREFIX (and DESTDIR) to a path that begins with /." >&2
+        exit 1
+        ;;
+esac
+list=$root/lib/vos-fastpath/installed-files
+
+# Removes what the names say that come in: files, and folders (with a / behind them) that are empty by then.
+remove_listed() {
+    local name
+    LC_ALL=C sort -r | while read -r name; do
+        case $name in
+            */) rmdir "$root/$name" 2> /dev/null || true ;;
+            *) rm -f "$root/$name" ;;
+        esac
+    done
+}
+
+if [ "$remove" = yes ]; then
+    if [ ! -e "$list" ]; then
+        echo "install: nothing of ours is in $root."
+        exit 0
+    fi
+    # The list is one of the files.
+    names=$(< "$list")
+    remove_listed <<< "$names"
+    echo "Removed from $root. The recorded lists stay in /var/lib/vos-fastpath."
+    exit 0
+fi
+
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+put() { install -D -m "$1" -t "$stage/root/$2" "${@:3}"; } # MODE FOLDER FILE…
+
+mapfile -t scripts < <(grep -l '^# Usage:' scripts/*.sh) # those without are for developers
+put 755 bin build/vos-fastpath
+put 644 lib/vos-fastpath build/sip_logic.bpf.o
+put 755 share/vos-fastpath/scripts "${scripts[@]}"
+put 644 share/vos-fastpath/scripts scripts/lib.sh
+install -d "$stage"/root/share/{man/man8,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
+build/vos-fastpath generate-manual "$stage/root/share/man/man8" > /dev/null
+completion() { build/vos-fastpath --generate-completion-script "$1" > "$stage/root/share/$2"; } # SHELL FILE
+completion bash bash-completion/completions/vos-fastpath
+completion zsh zsh/site-functions/_vos-fastpath
+completion fish fish/vendor_completions.d/vos-fastpath.fish
+chmod 644 "$stage"/root/share/{man/man8,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}/*
+
+cd "$stage/root"
+touch "$stage/former"
+if [ -e "$list" ]; then LC_ALL=C sort "$list" > "$stage/former"; fi
+{
+    find . -type f -printf '%P\n'
+    echo lib/vos-fastpath/installed-files
+    # Folders that are not there yet, and those that an earlier version made.
+    find . -mindepth 1 -type d -printf '%P/\n' | while read -r folder; do [ -d "$root/$folder" ] || echo "$folder"; done
+    grep '/$' "$stage/former" || true
+} | LC_ALL=C sort -u > "$stage/list"
+
+find . -type f -printf '%m %P\n' | while read -r mode file; do install -D -m "$mode" "$file" "$root/$file"; done
+install -m 644 "$stage/list" "$list"
+# What a former version put there and this one does not.
+LC_ALL=C comm -13 "$stage/list" "$stage/former" | remove_listed
+echo "Installed in $root: bin/vos-fastpath, and $(grep -vc -e '/$' -e '^bin/' "$list") files beside it."
