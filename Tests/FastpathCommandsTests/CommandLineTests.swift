@@ -117,6 +117,18 @@ func allCommands(
         #expect(run(["--generate-completion-script", "bash"]).out.contains("vos-fastpath"))
     }
 
+    @Test func helpIsTheSameHoweverItIsAskedFor() {
+        for (names, _) in allCommands() {
+            let path = Array(names.dropFirst())
+            let plain = run(path + ["--help"])
+            #expect(plain.status == .done)
+            #expect(plain.out.contains("USAGE: \(names.joined(separator: " "))"))
+            #expect(run(path + ["-h"]).out == plain.out)
+            // The parser's own way.
+            #expect(run(["help"] + path).out == plain.out)
+        }
+    }
+
     @Test func everyCommandHasAnAbstractAndAnExample() {
         for (names, type) in allCommands() where type.configuration.shouldDisplay {
             let name = names.joined(separator: " ")
