@@ -28,9 +28,15 @@ let package = Package(
             name: "FastpathLab",
             dependencies: ["FastpathCore", "FastpathKernel", "CFastpathABI", "CFastpathLab", "CFastpathProgram"]),
         .target(
+            name: "FastpathBench",
+            dependencies: [
+                "FastpathCore", "FastpathKernel", "FastpathLab", "CFastpathABI", "CFastpathLab", "CFastpathProgram",
+            ]),
+        .target(
             name: "FastpathCommands",
             dependencies: [
-                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab", "CFastpathABI",
+                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab", "FastpathBench",
+                "CFastpathABI",
                 "CLibPcap",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
@@ -42,6 +48,7 @@ let package = Package(
             dependencies: ["FastpathCommands", "FastpathControl", "FastpathCore", "FastpathKernel", "FastpathLab"]),
         .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
         .testTarget(name: "FastpathControlTests", dependencies: ["FastpathCore", "FastpathControl", "FastpathStore"]),
+        .testTarget(name: "FastpathBenchTests", dependencies: ["FastpathBench", "FastpathCore"]),
 
         // The packet path and whole hosts: as root.
         .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),

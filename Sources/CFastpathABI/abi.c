@@ -27,10 +27,11 @@ const struct fastpath_reason_info *fastpath_reason_row(uint32_t index)
 
 /* Every counted reason has a slot of its own in xdp_counters; the uncounted one has none. */
 #define X(NAME, name, id, VERDICT, label, sentence)                                                          \
-	_Static_assert((id) < FASTPATH_COUNTERS_ENTRIES || (id) == (int)FASTPATH_REASON_IGNORED,                  \
+	_Static_assert((id) < FASTPATH_COUNTERS_ENTRIES || (id) == (int)FASTPATH_REASON_IGNORED,             \
 		       "reason " #name " has no counter");
 FASTPATH_REASONS(X)
 #undef X
-_Static_assert((int)FASTPATH_REASON_IGNORED >= (int)FASTPATH_COUNTERS_ENTRIES, "ignored packets are not counted");
+_Static_assert((int)FASTPATH_REASON_IGNORED >= (int)FASTPATH_COUNTERS_ENTRIES,
+	       "ignored packets are not counted");
 _Static_assert(sizeof(reasons) / sizeof(reasons[0]) == (size_t)FASTPATH_COUNTERS_ENTRIES + 1,
 	       "one counter for each reason but ignored");

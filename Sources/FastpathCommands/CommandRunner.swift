@@ -59,6 +59,12 @@ struct CommandRunner {
     }
 
     private func runUnfinished(_ arguments: [String]) -> Outcome {
+        // A plain question for help needs no parser, which takes longer than everything else together.
+        let (command, rest) = Self.chosenCommand(arguments)
+        if rest == ["--help"] || rest == ["-h"] {
+            output.line(VosFastpath.helpMessage(for: command.type, includeHidden: false))
+            return .done
+        }
         do {
             let command = try VosFastpath.parseAsRoot(arguments)
             guard let command = command as? any EdgeCommand else {
@@ -73,9 +79,11 @@ struct CommandRunner {
         } catch let failure as Failure {
             return fail(failure)
         } catch {
-            // The parser's errors; a request for help or the version is one of them.
-            guard VosFastpath.exitCode(for: error) != .success else {
-                output.line(VosFastpath.message(for: error))
+            // The parser's errors; a request for help or the version is one of them. Asked for its exit code, the
+            // parser would make the whole text a second time, which takes half a millisecond.
+            let text = VosFastpath.fullMessage(for: error)
+            guard text.hasPrefix(VosFastpath._errorPrefix) else {
+                output.line(text)
                 return .done
             }
             return fail(Self.usageFailure(error, arguments))
@@ -93,7 +101,7 @@ struct CommandRunner {
     /// What the parser found wrong, in the shape of all our errors.
     private static func usageFailure(_ error: any Error, _ arguments: [String]) -> Failure {
         // A Failure that a `validate()` or `init?(argument:)` threw arrives wrapped; its text is the message.
-        let command = commandNames(arguments)
+        let command = chosenCommand(arguments).command.names
         let message = VosFastpath.message(for: error)
         return Failure(
             .usage, tried: "read the command line", on: (["vos-fastpath"] + arguments).joined(separator: " "),
@@ -101,18 +109,18 @@ struct CommandRunner {
             next: "See '\((command + ["--help"]).joined(separator: " "))'.")
     }
 
-    /// The names of the command and subcommands that `arguments` chooses.
-    private static func commandNames(_ arguments: [String]) -> [String] {
-        var command: any ParsableCommand.Type = VosFastpath.self
-        var names = [command._commandName]
+    /// The command that the first words of `arguments` name, and what follows them.
+    private static func chosenCommand(
+        _ arguments: [String]
+    ) -> (command: (names: [String], type: any ParsableCommand.Type), rest: [String]) {
+        var type: any ParsableCommand.Type = VosFastpath.self
+        var names = [type._commandName]
         for argument in arguments {
-            guard let next = command.configuration.subcommands.first(where: { $0._commandName == argument }) else {
-                break
-            }
-            command = next
+            guard let next = type.configuration.subcommands.first(where: { $0._commandName == argument }) else { break }
+            type = next
             names.append(argument)
         }
-        return names
+        return ((names, type), Array(arguments.dropFirst(names.count - 1)))
     }
 }
 

@@ -5,6 +5,9 @@ import ArgumentParser
 struct VosFastpath: ParsableCommand {
     static let version = "0.1.0"
 
+    /// Marks the parser's messages about errors, so that they are told from the help that was asked for.
+    static let _errorPrefix = "\u{1}"
+
     static let configuration = CommandConfiguration(
         commandName: "vos-fastpath",
         abstract: "A SIP edge in the kernel: drops scanners and floods before they cost anything.",
@@ -24,6 +27,6 @@ struct VosFastpath: ParsableCommand {
             CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self]),
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self]),
             CommandGroup(name: "Insight", subcommands: [Stats.self, Explain.self]),
-            CommandGroup(name: "Lab", subcommands: [Lab.self, DemoCommand.self, StressCommand.self]),
+            CommandGroup(name: "Lab", subcommands: [Lab.self, DemoCommand.self, StressCommand.self, BenchCommand.self]),
         ])
 }

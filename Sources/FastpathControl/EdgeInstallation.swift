@@ -101,7 +101,10 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     private mutating func fill(_ progress: (ChangeProgress) -> Void) throws(Failure) {
         for index in plans.indices {
             let plan = plans[index]
-            let map = if plan.needsNewMap { try kernel.makePolicyMap(plan.kind, capacity: plan.capacity) } else { plan.shared }
+            let map =
+                if plan.needsNewMap { try kernel.makePolicyMap(plan.kind, capacity: plan.capacity) } else {
+                    plan.shared
+                }
             guard let map else { continue }
             plans[index].map = map
             let entries = plan.entriesToFill
@@ -150,7 +153,9 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         let (edge, _) = try kernel.attach(other.interface, object: nil, policy: policy, mode: mode, force: false)
         undo.add("the program on \(other.label)") { () throws(Failure) in try restore?() }
         report.moved.append(edge)
-        if edge.attachment?.tag != other.attachment?.tag { report.warnings.append(.otherObject(interface: other.label)) }
+        if edge.attachment?.tag != other.attachment?.tag {
+            report.warnings.append(.otherObject(interface: other.label))
+        }
     }
 
     /// How to put a program of ours back with the lists that it has now; nil where there is none.

@@ -121,7 +121,8 @@ extension EdgeControl {
                 because: other.otherInstance.map { "it belongs to the instance \"\($0)\"" }
                     ?? "the program there (\(program.programName), id \(program.programID)) is not ours",
                 next: other.otherInstance == nil
-                    ? "Detach it with the tool that attached it." : "Use that instance (\(Instance.environmentVariable)).")
+                    ? "Detach it with the tool that attached it."
+                    : "Use that instance (\(Instance.environmentVariable)).")
         }
         _ = try kernel.interface(named: name)
         throw Failure(

@@ -61,7 +61,8 @@ public struct FileLock: ControlLock {
     private func failure(_ code: Int32, tried: String) -> Failure {
         let isRefused = code == EACCES || code == EPERM
         return Failure(
-            isRefused ? .notRoot : .system(errno: code), tried: tried, on: path, because: String(cString: strerror(code)),
+            isRefused ? .notRoot : .system(errno: code), tried: tried, on: path,
+            because: String(cString: strerror(code)),
             next: isRefused ? "Run it as root." : "Check the path and its file system.")
     }
 }

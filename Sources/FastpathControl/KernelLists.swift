@@ -81,6 +81,12 @@ extension PolicyMapPort {
         return prefixes.filter { !held.contains($0) }
     }
 
+    /// Those of `prefixes` that the map holds. Above some hundreds, reading all of it is cheaper than asking for each.
+    func present(among prefixes: [IPPrefix]) throws(Failure) -> Set<IPPrefix> {
+        if prefixes.count < 500 { return try contained(prefixes) }
+        return Set(try self.prefixes()).intersection(prefixes)
+    }
+
     /// Adds `missing`, which the map does not hold, as far as there is room. Returns how many had none.
     func insertWhatFits(_ missing: [IPPrefix]) throws(Failure) -> Int {
         do throws(Failure) {

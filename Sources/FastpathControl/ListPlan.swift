@@ -45,7 +45,9 @@ struct ListPlan<Map: PolicyMapPort> {
     }
 
     /// Without a wish it stays, and grows where it must: what is recorded always finds its place.
-    private static func capacity(_ kind: PolicyKind, for entries: Int, wanted: Int?, current: Int) throws(Failure) -> Int {
+    private static func capacity(_ kind: PolicyKind, for entries: Int, wanted: Int?, current: Int) throws(Failure)
+        -> Int
+    {
         guard let wanted else { return entries <= current ? current : roomyCapacity(for: entries) }
         guard wanted > 0 else {
             throw Failure(

@@ -51,7 +51,8 @@ public enum Oddity: Hashable, Sendable {
         case .foreignProgram(let edge, _, true):
             "Put ours back: vos-fastpath up \(edge.label) --force. Or remove the pins: vos-fastpath down \(edge.label)"
         case .foreignProgram: "Leave it, or replace it with `vos-fastpath up IFACE --force`."
-        case .otherInstance(_, let name): "Look at it with \(Instance.environmentVariable)=\(name == "default" ? "" : name)."
+        case .otherInstance(_, let name):
+            "Look at it with \(Instance.environmentVariable)=\(name == "default" ? "" : name)."
         case .programGone(let edge):
             "Put it back: vos-fastpath up \(edge.label). Or remove the pins: vos-fastpath down \(edge.label)"
         case .interfaceGone(let edge): "Remove the pins: vos-fastpath down \(edge.interface.pinName)"

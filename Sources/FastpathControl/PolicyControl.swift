@@ -38,13 +38,12 @@ public struct PolicyControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: 
 
             var addition = Addition(kind: kind, lists: try lists.all(kind))
             let recorded = try record.contained(prefixes, in: kind)
-            let held = try addition.lists.map { (list) throws(Failure) in try list.map.contained(prefixes) }
+            let held = try addition.lists.map { (list) throws(Failure) in try list.map.present(among: prefixes) }
             for prefix in prefixes.uniqued() {
                 addition.take(prefix, isRecorded: recorded.contains(prefix), isHeld: held.map { $0.contains(prefix) })
             }
-            let capacity = try recordCapacity(kind, addition.lists)
-            if !addition.unrecorded.isEmpty, try record.count(kind) + addition.unrecorded.count > capacity {
-                throw full(addition, at: capacity, lists)
+            if let room = try recordRoom(kind, addition.lists), addition.unrecordedCount > room.left {
+                throw full(addition, at: room.capacity, lists)
             }
             do throws(Failure) {
                 try apply(addition, origin: origin, now: now) { _ in }
@@ -76,7 +75,7 @@ public struct PolicyControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: 
             var undo = UndoList()
             do throws(Failure) {
                 for list in try lists.all(kind) {
-                    let present = try list.map.contained(prefixes)
+                    let present = try list.map.present(among: prefixes)
                     held.formUnion(present)
                     undo.add("removed from \(list.name(kind)): \(present.count)") { () throws(Failure) in
                         try list.map.insert(Array(present)) { _ in }
@@ -110,6 +109,7 @@ struct Addition<Map: PolicyMapPort> {
 
     /// What the record lacks.
     var unrecorded: [IPPrefix] { added + byHand }
+    var unrecordedCount: Int { added.count + byHand.count }
 
     init(kind: PolicyKind, lists: [KernelList<Map>]) {
         self.kind = kind
@@ -126,7 +126,8 @@ struct Addition<Map: PolicyMapPort> {
         } else {
             added.append(prefix)
         }
-        for index in lists.indices where !isHeld[index] { missing[index].append(prefix) }
+        // Not `lists.indices`: their type is generic, and to look it up for each of a million prefixes takes its time.
+        for index in isHeld.indices where !isHeld[index] { missing[index].append(prefix) }
     }
 }
 
@@ -143,7 +144,8 @@ extension PolicyControl {
             try record.insert(entries) {
                 progress(ChangeProgress(step: .recording, kind: kind, done: $0, total: entries.count))
             }
-            undo.add("recorded: \(unrecorded.count)") { () throws(Failure) in try record.remove(unrecorded, from: kind) }
+            undo.add("recorded: \(unrecorded.count)") { () throws(Failure) in try record.remove(unrecorded, from: kind)
+            }
 
             let total = addition.missing.reduce(0) { $0 + $1.count }
             var done = 0
@@ -162,10 +164,13 @@ extension PolicyControl {
         }
     }
 
-    /// How many entries the record may hold: as many as the shared list.
-    func recordCapacity(_ kind: PolicyKind, _ lists: [KernelList<Kernel.PolicyMap>]) throws(Failure) -> Int {
-        if let shared = lists.first(where: { $0.edge == nil }) { return shared.map.capacity }
-        return try record.capacity(kind) ?? kind.map.defaultCapacity
+    /// What the record may hold, and how much more. Nil where the shared list is there: its size bounds both.
+    func recordRoom(
+        _ kind: PolicyKind, _ lists: [KernelList<Kernel.PolicyMap>]
+    ) throws(Failure) -> (capacity: Int, left: Int)? {
+        if lists.contains(where: { $0.edge == nil }) { return nil }
+        let capacity = try record.capacity(kind) ?? kind.map.defaultCapacity
+        return (capacity, max(0, try capacity - record.count(kind)))
     }
 
     func requireFiltering(_ lists: KernelLists<Kernel>, to tried: String) throws(Failure) {

@@ -35,26 +35,24 @@ extension PolicyControl {
         var addition = Addition(kind: kind, lists: try lists.all(kind))
         let held = try addition.lists.map { (list) throws(Failure) in try Set(list.map.prefixes()) }
         let recorded = try record.contained(prefixes, in: kind)
-        let recordCapacity = try recordCapacity(kind, addition.lists)
-        var recordRoom = try recordCapacity - record.count(kind)
+        let recordRoom = try recordRoom(kind, addition.lists)
         var room = zip(addition.lists, held).map { $0.map.capacity - $1.count }
+        var isHeld = held.map { _ in false }
 
         for prefix in prefixes {
             let isRecorded = recorded.contains(prefix)
-            let isHeld = held.map { $0.contains(prefix) }
-            let fullList = isHeld.indices.first { !isHeld[$0] && room[$0] <= 0 }
-            if let fullList {
-                report.refuse(prefix, by: addition.lists[fullList].map.capacity, at: addition.lists[fullList].edge)
-            } else if !isRecorded && recordRoom <= 0 {
-                report.refuse(prefix, by: recordCapacity, at: nil)
+            for index in held.indices { isHeld[index] = held[index].contains(prefix) }
+            if let full = room.indices.first(where: { room[$0] <= 0 && !isHeld[$0] }) {
+                report.refuse(prefix, by: addition.lists[full].map.capacity, at: addition.lists[full].edge)
+            } else if !isRecorded, let recordRoom, addition.unrecordedCount >= recordRoom.left {
+                report.refuse(prefix, by: recordRoom.capacity, at: nil)
             } else {
                 addition.take(prefix, isRecorded: isRecorded, isHeld: isHeld)
-                if !isRecorded { recordRoom -= 1 }
                 for index in room.indices where !isHeld[index] { room[index] -= 1 }
             }
         }
         report.completeShortage(
-            capacities: addition.lists.map(\.map.capacity) + [recordCapacity],
+            capacities: addition.lists.map(\.map.capacity),
             interface: lists.edges.first(where: \.isFilteringForUs)?.name)
         return addition
     }

@@ -35,6 +35,12 @@ public struct IPPrefix: Hashable, Sendable {
         length = 32
     }
 
+    /// An IPv4 prefix fits in one word, which halves the cost of a set of a million.
+    public func hash(into hasher: inout Hasher) {
+        if family == .ipv6 { hasher.combine(bits >> 64) }
+        hasher.combine(UInt64(truncatingIfNeeded: bits) << 8 ^ UInt64(length))
+    }
+
     /// One address, no network.
     public var isSingleAddress: Bool { Int(length) == family.width }
 

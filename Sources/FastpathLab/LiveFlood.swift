@@ -39,46 +39,24 @@ public struct LiveFlood: Sendable {
     }
 
     /// Frames in flight at a time. A veth's ring holds 256; the poll that empties it runs after each batch.
-    private static let batch = 64
+    fileprivate static let batch = 64
 
     /// Sends on the calling thread, which is pinned from here on where `cpu` says so: give it a ``Worker``.
     public func run(_ limits: SendLimits, until isStopping: () -> Bool = { false }) throws(Failure) -> Sent {
-        try checkStamp()
         if let cpu { try Thread.pin(toCPU: cpu) }
-        let refusedBefore = try refused()
-        let object = try LoadedObject(embedded: fastpath_lab_flood(), name: "the flood generator")
-        let program = try object.program(FASTPATH_FLOOD_PROGRAM)
-        let map = try object.map(FASTPATH_FLOOD_MAP)
-        let key = [UInt8](repeating: 0, count: 4)
-        var state = initialState
-        try map.update(key: key, value: withUnsafeBytes(of: &state) { Array($0) })
-
-        var duration = Duration.zero
-        // The device a frame seems to come from must be in the namespace where it leaves.
-        try interface.host.perform { () throws(Failure) in
-            // A test run enters its program into the kernel's XDP dispatcher and takes it out again, and waits for all
-            // CPUs both times: some 20 ms a call. A program that is attached somewhere is in it already.
-            // Where another flood of this host has the place, it is only slower.
-            let loopback = if_nametoindex("lo")
-            let isAttached = (try? XDP.attach(program, to: loopback, mode: .generic, replacing: nil)) != nil
-            defer { if isAttached { try? XDP.detach(program, from: loopback, mode: .generic) } }
-            let start = ContinuousClock.now
-            defer { duration = ContinuousClock.now - start }
-            // Without a rate a portion is some milliseconds of work: long enough to forget the call's cost.
-            try limits.drive(portion: limits.rate == nil ? 16384 : 65536, until: isStopping) {
-                (count) throws(Failure) in
-                try frame.span.withUnsafeBytes { (bytes) throws(Failure) in
-                    try TestRun.live(
-                        program, frame: bytes, interface: interface.index, count: count, batch: min(count, Self.batch))
-                }
-            }
+        let generator = try prepare()
+        let start = ContinuousClock.now
+        // Without a rate a portion is some milliseconds of work: long enough to forget the call's cost.
+        try limits.drive(portion: limits.rate == nil ? 16384 : 65536, until: isStopping) { (count) throws(Failure) in
+            try generator.send(count)
         }
+        return try generator.sent(in: ContinuousClock.now - start)
+    }
 
-        if let value = try map.lookup(key: key) {
-            state = value.withUnsafeBytes { $0.loadUnaligned(as: fastpath_flood_state.self) }
-        }
-        let refused = try refused() - refusedBefore
-        return Sent(packets: Int(state.redirected) - refused, refused: refused, duration: duration)
+    /// Loads the generator, to send in portions from the calling thread: for those who measure each of them.
+    public func prepare() throws(Failure) -> PreparedFlood {
+        try checkStamp()
+        return try PreparedFlood(self, initialState)
     }
 
     /// Sends on a thread of its own.
@@ -124,7 +102,7 @@ public struct LiveFlood: Sendable {
     }
 
     /// Frames that the peer had no room for, since the interface was made.
-    private func refused() throws(Failure) -> Int {
+    fileprivate func refused() throws(Failure) -> Int {
         Self.parseRefused(try Shell.run(["ethtool", "-S", interface.name], in: interface.host.namespace))
     }
 
@@ -138,9 +116,78 @@ public struct LiveFlood: Sendable {
     }
 }
 
+/// A flood whose program is in the kernel. The interface must not change its device while this lives.
+public final class PreparedFlood {
+    private let flood: LiveFlood
+    private let program: Program
+    private let map: BPFMap
+    /// Of the host, where the program is attached to it.
+    private let loopback: UInt32?
+    /// Of the interface and of the program, at the last look.
+    private var refused: Int
+    private var redirected: Int = 0
+
+    private static let key = [UInt8](repeating: 0, count: 4)
+
+    fileprivate init(_ flood: LiveFlood, _ state: fastpath_flood_state) throws(Failure) {
+        self.flood = flood
+        refused = try flood.refused()
+        let object = try LoadedObject(embedded: fastpath_lab_flood(), name: "the flood generator")
+        program = try object.program(FASTPATH_FLOOD_PROGRAM)
+        map = try object.map(FASTPATH_FLOOD_MAP)
+        var state = state
+        try map.update(key: Self.key, value: withUnsafeBytes(of: &state) { Array($0) })
+        // A test run enters its program into the kernel's XDP dispatcher and takes it out again, and waits for all
+        // CPUs both times: some 20 ms a call. A program that is attached somewhere is in it already.
+        // Where another flood of this host has the place, it is only slower.
+        let program = program
+        loopback = try flood.interface.host.perform { () throws(Failure) in
+            let loopback = if_nametoindex("lo")
+            let isAttached = (try? XDP.attach(program, to: loopback, mode: .generic, replacing: nil)) != nil
+            return isAttached ? loopback : nil
+        }
+    }
+
+    deinit {
+        guard let loopback else { return }
+        try? flood.interface.host.perform { () throws(Failure) in
+            try XDP.detach(program, from: loopback, mode: .generic)
+        }
+    }
+
+    /// Sends `count` frames; those that the interface refuses are among them.
+    public func send(_ count: Int) throws(Failure) {
+        // The device a frame seems to come from must be in the namespace where it leaves.
+        let frame = flood.frame
+        try flood.interface.host.perform { () throws(Failure) in
+            try frame.span.withUnsafeBytes { (bytes) throws(Failure) in
+                try TestRun.live(
+                    program, frame: bytes, interface: flood.interface.index, count: count,
+                    batch: min(count, LiveFlood.batch))
+            }
+        }
+    }
+
+    /// What was sent since the last call of this, which took `duration`.
+    public func sent(in duration: Duration) throws(Failure) -> Sent {
+        let value = try map.lookup(key: Self.key) ?? []
+        let state = value.withUnsafeBytes { $0.loadUnaligned(as: fastpath_flood_state.self) }
+        let refusedBefore = refused
+        let redirectedBefore = redirected
+        refused = try flood.refused()
+        redirected = Int(state.redirected)
+        return Sent(
+            packets: redirected - redirectedBefore - (refused - refusedBefore), refused: refused - refusedBefore,
+            duration: duration)
+    }
+}
+
 extension LoadedObject {
-    /// Loads an object that the build put into the command.
-    convenience init(embedded object: fastpath_object, name: String) throws(Failure) {
-        try self.init(bytes: UnsafeRawBufferPointer(start: object.bytes, count: object.length), name: name)
+    /// Loads an object that the build put into the command. `options` as for the edge's own object.
+    public convenience init(
+        embedded object: fastpath_object, name: String, options: Options = Options()
+    ) throws(Failure) {
+        try self.init(
+            bytes: UnsafeRawBufferPointer(start: object.bytes, count: object.length), name: name, options: options)
     }
 }

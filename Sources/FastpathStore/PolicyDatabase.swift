@@ -55,7 +55,7 @@ public final class PolicyDatabase {
     public func count(_ kind: PolicyKind) throws(Failure) -> Int {
         guard let connection = try connection(makingFile: false) else { return 0 }
         let row = try SQLiteStatement(
-            "SELECT count(*) FROM entry WHERE kind = ?", on: connection, to: "count the \(kind.listName)")
+            "SELECT entries FROM tally WHERE kind = ?", on: connection, to: "count the \(kind.listName)")
         row.bind(kind.column, at: 1)
         return try row.step() ? Int(row.integer(0)) : 0
     }
@@ -85,24 +85,22 @@ public final class PolicyDatabase {
     private func containedByReadingAll(
         _ prefixes: [IPPrefix], in kind: PolicyKind, on connection: SQLiteConnection
     ) throws(Failure) -> Set<IPPrefix> {
-        if try count(kind) == 0 { return [] }
         let rows = try SQLiteStatement(
             "SELECT address, length FROM entry WHERE kind = ?", on: connection, to: "search the \(kind.listName)")
         rows.bind(kind.column, at: 1)
-        let wanted = Set(prefixes)
-        var found: Set<IPPrefix> = []
-        found.reserveCapacity(prefixes.count)
+        var recorded: Set<IPPrefix> = []
         while try rows.step() {
-            if let prefix = rows.prefix(0), wanted.contains(prefix) { found.insert(prefix) }
+            if let prefix = rows.prefix(0) { recorded.insert(prefix) }
         }
-        return found
+        return recorded.isEmpty ? [] : Set(prefixes.lazy.filter(recorded.contains))
     }
 
     /// The capacity that an operator asked for, or nil.
     public func capacity(_ kind: PolicyKind) throws(Failure) -> Int? {
         guard let connection = try connection(makingFile: false) else { return nil }
         let row = try SQLiteStatement(
-            "SELECT entries FROM capacity WHERE kind = ?", on: connection, to: "read the capacity of the \(kind.listName)")
+            "SELECT entries FROM capacity WHERE kind = ?", on: connection,
+            to: "read the capacity of the \(kind.listName)")
         row.bind(kind.column, at: 1)
         return try row.step() ? Int(row.integer(0)) : nil
     }
@@ -115,16 +113,25 @@ public final class PolicyDatabase {
         let tried = "record \(entries.count) entries"
         try connection.transaction(to: tried) { () throws(Failure) in
             let insertion = try SQLiteStatement(
-                "INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                """
+                INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                """,
                 on: connection, to: tried)
-            for (done, index) in Self.tableOrder(entries.lazy.map(\.prefix)).enumerated() {
-                let entry = entries[index]
-                insertion.bind(entry.kind.column, at: 1)
-                insertion.bind(entry.prefix, at: 2)
-                insertion.bind(entry.origin.column, at: 4)
-                insertion.bind(entry.added, at: 5)
-                try insertion.run()
-                if done % 16_384 == 16_383 { progress(done + 1) }
+            let order = Self.tableOrder(entries.lazy.map(\.prefix))
+            var done = 0
+            for kind in PolicyKind.allCases {
+                insertion.bind(kind.column, at: 1)
+                let before = connection.totalChanges
+                for index in order where entries[index].kind == kind {
+                    let entry = entries[index]
+                    insertion.bind(entry.prefix, at: 2)
+                    insertion.bind(entry.origin.column, at: 4)
+                    insertion.bind(entry.added, at: 5)
+                    try insertion.run()
+                    done += 1
+                    if done % 16_384 == 0 { progress(done) }
+                }
+                try addToTally(connection.totalChanges - before, of: kind, on: connection, to: tried)
             }
         }
         progress(entries.count)
@@ -138,11 +145,30 @@ public final class PolicyDatabase {
             let deletion = try SQLiteStatement(
                 "DELETE FROM entry WHERE kind = ? AND address = ? AND length = ?", on: connection, to: tried)
             deletion.bind(kind.column, at: 1)
+            let before = connection.totalChanges
             for index in Self.tableOrder(prefixes) {
                 deletion.bind(prefixes[index], at: 2)
                 try deletion.run()
             }
+            try addToTally(before - connection.totalChanges, of: kind, on: connection, to: tried)
         }
+    }
+
+    /// In the transaction that changed the list.
+    private func addToTally(
+        _ count: Int, of kind: PolicyKind, on connection: SQLiteConnection, to tried: String
+    ) throws(Failure) {
+        if count == 0 { return }
+        // In two steps: a negative number breaks the table's rule before the conflict is seen.
+        let row = try SQLiteStatement(
+            "INSERT INTO tally (kind, entries) VALUES (?, 0) ON CONFLICT DO NOTHING", on: connection, to: tried)
+        row.bind(kind.column, at: 1)
+        try row.run()
+        let change = try SQLiteStatement(
+            "UPDATE tally SET entries = entries + ?2 WHERE kind = ?1", on: connection, to: tried)
+        change.bind(kind.column, at: 1)
+        change.bind(Int64(count), at: 2)
+        try change.run()
     }
 
     /// The indices of `prefixes` in about the order of the table, where a million changes touch one page after the
@@ -170,7 +196,7 @@ public final class PolicyDatabase {
     public func purge() throws(Failure) {
         guard let connection = try connection(makingFile: false) else { return }
         try connection.transaction(to: "empty the record") { () throws(Failure) in
-            try connection.execute("DELETE FROM entry; DELETE FROM capacity", to: "empty the record")
+            try connection.execute("DELETE FROM entry; DELETE FROM tally; DELETE FROM capacity", to: "empty the record")
         }
         try connection.execute("VACUUM", to: "shrink the record")
     }

@@ -24,7 +24,15 @@ enum PolicySchema {
             kind TEXT NOT NULL PRIMARY KEY,
             entries INTEGER NOT NULL CHECK (entries > 0)
         ) STRICT, WITHOUT ROWID;
+        """,
+        // How many entries a list has: to count a million of them takes longer than to add one.
         """
+        CREATE TABLE tally (
+            kind TEXT NOT NULL PRIMARY KEY,
+            entries INTEGER NOT NULL CHECK (entries >= 0)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO tally SELECT kind, count(*) FROM entry GROUP BY kind;
+        """,
     ]
 
     /// Brings an open file up to date. Refuses files of others and of newer versions.
@@ -54,7 +62,8 @@ enum PolicySchema {
         guard version <= migrations.count else {
             throw Failure(
                 .unsupported, tried: tried, on: connection.path,
-                because: "it has version \(version), written by a newer vos-fastpath; this one knows up to \(migrations.count)",
+                because:
+                    "it has version \(version), of a newer vos-fastpath; this one knows up to \(migrations.count)",
                 next: "Use the newer vos-fastpath.")
         }
         return version == migrations.count
@@ -84,6 +93,7 @@ private func makeFolder(_ path: String, mode: mode_t) throws(Failure) {
 func systemFailure(_ code: Int32, tried: String, on subject: String) -> Failure {
     let isRefused = code == EACCES || code == EPERM
     return Failure(
-        isRefused ? .notRoot : .system(errno: code), tried: tried, on: subject, because: String(cString: strerror(code)),
+        isRefused ? .notRoot : .system(errno: code), tried: tried, on: subject,
+        because: String(cString: strerror(code)),
         next: isRefused ? "Run it as root." : "Check the path and its file system.")
 }

@@ -7,7 +7,9 @@ import Testing
 /// The loaded program and the reference filter against hand-written frames and verdicts. Needs root.
 @Suite(.serialized) struct ClassicTests {
     static let rows: [FrameRow] = {
-        do { return try FrameRow.read(path: #filePath.replacing("ClassicTests.swift", with: "Fixtures/classic.txt")) } catch {
+        do {
+            return try FrameRow.read(path: #filePath.replacing("ClassicTests.swift", with: "Fixtures/classic.txt"))
+        } catch {
             preconditionFailure("\(error)")
         }
     }()

@@ -58,7 +58,8 @@ struct Mutator {
     private var random: SplitMix64
     private let seeds: [[UInt8]]
     private static let words = [
-        "SIP/2.0", "SIP/2.", "SIP/", "IP/2.0", "SIP/2.1", "SIP/2.SIP/2.0", "OPTIONS ", "OPTIONS", "options ", "REGISTER ",
+        "SIP/2.0", "SIP/2.", "SIP/", "IP/2.0", "SIP/2.1", "SIP/2.SIP/2.0", "OPTIONS ", "OPTIONS", "options ",
+        "REGISTER ",
         "REGISTER", "INVITE sip:", "\r\n", "\r\n\r\n", "SIP/2.0 200 OK\r\n", "0.2/PIS", "\0",
     ].map { Array($0.utf8) }
     private static let sources: [[UInt8]] = [[192, 0, 2, 1], [192, 0, 2, 3], [198, 51, 100, 1], [203, 0, 113, 9]]

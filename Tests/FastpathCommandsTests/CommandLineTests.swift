@@ -38,13 +38,12 @@ func allCommands(
         (["block", "add"], "<addresses>"),
         (["allow", "remove"], "<addresses>"),
         (["block", "import"], "<file>"),
-        (["block", "import", "--script", "--json", "f"], "--script"),
         (["stats", "--watch", "0"], "--watch"),
         (["stats", "--watch=x"], "--watch"),
         (["stats", "--count", "3"], "--count"),
         (["stats", "--watch", "--count", "0"], "--count"),
-        (["stats", "--script", "--json"], "--script"),
-        (["stats", "--script", "--watch"], "--script"),
+        (["stats", "--summary", "--json"], "--summary"),
+        (["stats", "--summary", "--watch"], "--summary"),
         (["lab", "send", "0"], "<count>"),
         (["lab", "send", "x"], "<count>"),
         (["stress", "0"], "<rounds>"),
@@ -116,6 +115,18 @@ func allCommands(
         #expect(run([]).out.contains("USAGE: vos-fastpath <subcommand>"))
         #expect(run(["help", "explain"]).out.contains("USAGE: vos-fastpath explain"))
         #expect(run(["--generate-completion-script", "bash"]).out.contains("vos-fastpath"))
+    }
+
+    @Test func helpIsTheSameHoweverItIsAskedFor() {
+        for (names, _) in allCommands() {
+            let path = Array(names.dropFirst())
+            let plain = run(path + ["--help"])
+            #expect(plain.status == .done)
+            #expect(plain.out.contains("USAGE: \(names.joined(separator: " "))"))
+            #expect(run(path + ["-h"]).out == plain.out)
+            // The parser's own way.
+            #expect(run(["help"] + path).out == plain.out)
+        }
     }
 
     @Test func everyCommandHasAnAbstractAndAnExample() {

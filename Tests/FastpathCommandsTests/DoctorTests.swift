@@ -142,3 +142,27 @@ import Testing
         #expect(found.map(\.inode) == [27, 28])
     }
 }
+
+@Suite struct DoctorCommandTests {
+    /// On whatever host the tests run, with and without root.
+    @Test func looksAtThisHostAndItsLoopback() throws {
+        let result = run(["doctor", "lo", "--json"])
+        let checks = try JSONValue(parsing: result.out)["checks"]?.elements ?? []
+        #expect(
+            checks.compactMap { $0["check"]?.text } == [
+                "kernel", "BTF", "bpffs", "JIT", "memlock", "privileges", "UDP 5060", "link", "driver", "MTU", "queues",
+                "GRO/LRO", "VLAN", "XDP",
+            ])
+        let grades = checks.compactMap { $0["result"]?.text }
+        #expect(Set(grades).isSubset(of: ["ok", "warn", "fail"]))
+        #expect(result.status == (grades.contains("fail") ? .failed : .done))
+        #expect(checks.first?["detail"]?.text?.contains(".") == true)
+        #expect(result.err == "")
+    }
+
+    @Test func everyAdviceStandsBelowItsFinding() {
+        let out = run(["doctor"]).out
+        #expect(out.split(separator: "\n").last?.hasSuffix(" fail") == true)
+        #expect(out.contains("kernel"))
+    }
+}

@@ -116,6 +116,14 @@ import Testing
         #expect(recorder.out == "")
     }
 
+    @Test func whatWasTypedCannotSpeakToTheTerminal() {
+        let recorder = Recorder()
+        let output = recorder.output()
+        output.warning("a\u{1b}[2Jb\tc")
+        output.failure(Failure(tried: "x", on: "\u{9b}31m\u{7}", because: "y", next: "z"))
+        #expect(recorder.err.hasPrefix("warning: a\u{fffd}[2Jb\tc\nerror: cannot x\n  on    \u{fffd}31m\u{fffd}\n"))
+    }
+
     @Test func noColourWhereNobodyLooks() {
         let recorder = Recorder()
         let output = recorder.output()

@@ -60,9 +60,9 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
     }
 
     /// Copied from the documentation of read_xdp_stats.sh.
-    @Test func scriptLayoutIsTheDocumentedOneToTheBlank() {
+    @Test func summaryIsTheDocumentedOneToTheBlank() {
         #expect(
-            one.scriptLines.joined(separator: "\n") == """
+            one.summaryLines.joined(separator: "\n") == """
                 XDP counters (map id 12):
                   OPTIONS dropped (stealth): 100
                   Blocked (DoS list):        5
@@ -71,8 +71,8 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
                   Passed to stack:          50
                   Total UDP 5060 handled:   157
                 """)
-        #expect(two.scriptLines.first == "XDP counters (map ids 12, 15):")
-        #expect(two.scriptLines.last == "  Total UDP 5060 handled:   2001")
+        #expect(two.summaryLines.first == "XDP counters (map ids 12, 15):")
+        #expect(two.summaryLines.last == "  Total UDP 5060 handled:   2001")
     }
 
     @Test func severalInterfacesHaveASum() {
@@ -249,7 +249,7 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         report.badLines = list.badLines
         report.isInForce = true
         let result = printed {
-            #expect(ListImport<BlockList>.show(report, file: "bad.txt", isScript: false, $0) == .done)
+            #expect(ListImport<BlockList>.show(report, file: "bad.txt", $0) == .done)
         }
         #expect(
             result.out == """
@@ -261,8 +261,6 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         #expect(warnings.count == 2)
         #expect(warnings[0].hasPrefix("warning: bad.txt, line 2: \"999.1.2.3\": "))
         #expect(warnings[1].hasPrefix("warning: bad.txt, line 5: \"10.0.0.0/8\": "))
-        let script = printed { _ = ListImport<BlockList>.show(report, file: "bad.txt", isScript: true, $0) }
-        #expect(script.out == "Done: 2 blocked, 2 skipped (invalid), 0 failed (map full)\n")
     }
 
     @Test func aFullListIsAnErrorWithTheWayOut() throws {
@@ -272,7 +270,7 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         report.shortage = Shortage(kind: .allow, capacity: 2, interface: "eth0", suggestedCapacity: 4)
         report.isInForce = true
         let result = printed {
-            #expect(ListImport<AllowList>.show(report, file: "f", isScript: false, $0) == .failed)
+            #expect(ListImport<AllowList>.show(report, file: "f", $0) == .failed)
         }
         #expect(result.out.hasSuffix("Done: 2 allowed, 0 skipped (invalid), 2 failed (map full)\n"))
         #expect(
@@ -288,7 +286,7 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
 
     @Test func whatWaitsForUpIsSaid() {
         let result = printed {
-            _ = ListImport<BlockList>.show(ImportReport(kind: .block), file: "f", isScript: true, $0)
+            _ = ListImport<BlockList>.show(ImportReport(kind: .block), file: "f", $0)
         }
         #expect(result.err.hasPrefix("note: no interface filters"))
     }

@@ -18,7 +18,8 @@ final class Faults {
         steps.append(what)
         guard let failAt, steps.count == failAt || goesOn && steps.count > failAt else { return }
         isDead = kills
-        throw Failure(.system(errno: 5), tried: what, on: "step \(steps.count)", because: "it was to fail", next: "None.")
+        throw Failure(
+            .system(errno: 5), tried: what, on: "step \(steps.count)", because: "it was to fail", next: "None.")
     }
 
     /// A new process, without faults.
@@ -56,7 +57,8 @@ final class FakeMap: PolicyMapPort {
             if number == prefixes.count / 2, number > 0 { try faults.step("insert the other half into map \(id)") }
             guard entries.count < capacity || entries.contains(prefix) else {
                 throw Failure(
-                    .mapFull(capacity: capacity), tried: "insert", on: "map \(id)", because: "it is full", next: "None.")
+                    .mapFull(capacity: capacity), tried: "insert", on: "map \(id)", because: "it is full", next: "None."
+                )
             }
             entries.insert(prefix)
         }
@@ -218,7 +220,8 @@ final class FakeKernel: EdgeKernelPort {
     func removeSharedPins() throws(Failure) {
         try faults.step("remove the shared pins")
         guard pinned.isEmpty else {
-            throw Failure(.system(errno: 39), tried: "remove the folder", on: "pins", because: "not empty", next: "None.")
+            throw Failure(
+                .system(errno: 39), tried: "remove the folder", on: "pins", because: "not empty", next: "None.")
         }
         shared = [:]
     }

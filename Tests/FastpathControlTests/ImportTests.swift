@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0
-@testable import FastpathControl
 import FastpathCore
 import Testing
+
+// SPDX-License-Identifier: Apache-2.0
+@testable import FastpathControl
 
 @Suite struct ImportTests {
     let world = FakeWorld()
@@ -18,7 +19,8 @@ import Testing
         #expect(report.notFitted.isEmpty && report.shortage == nil && report.isInForce && !report.isComplete)
         #expect(world.blocked == Set((1...4).map { address($0) }))
         #expect(world.recordedBlocked == world.blocked)
-        #expect(world.record.entries(.block).map(\.origin) == [.operatorCommand, .importFile, .importFile, .importFile])
+        #expect(
+            world.record.entries(.block).map(\.origin) == [.operatorCommand, .importFile, .importFile, .importFile])
     }
 
     @Test func whatFitsIsRecordedAndAppliedAndNothingElse() throws {
@@ -69,7 +71,9 @@ import Testing
         try world.up("eth0")
         let text = many(10).map { "\($0)\n" }.joined()
         var seen: [ChangeProgress] = []
-        _ = try world.policy.importList(AddressList(parsing: Array(text.utf8)), into: .block, now: 1) { seen.append($0) }
+        _ = try world.policy.importList(AddressList(parsing: Array(text.utf8)), into: .block, now: 1) {
+            seen.append($0)
+        }
         #expect(seen.map(\.step) == [.recording, .applying])
         #expect(seen.allSatisfy { $0.done == 10 && $0.total == 10 && $0.kind == .block })
     }

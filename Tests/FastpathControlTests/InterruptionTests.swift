@@ -178,7 +178,10 @@ struct Scenario: Sendable, CustomTestStringConvertible {
             forward += 1
             #expect(failure.next.contains("Run the command again"), place)
             #expect(world.kernel.shared.values.filter(\.isFrozenNow).count > 0, place)
-            #expect(try world.edges.status().oddities.contains { if case .capacityChangeCutOff = $0 { true } else { false } })
+            #expect(
+                try world.edges.status().oddities.contains {
+                    if case .capacityChangeCutOff = $0 { true } else { false }
+                })
             // Any change of a list will do.
             try world.block(address(40))
             try expectOrder(world, place)

@@ -133,6 +133,17 @@ import Testing
         #expect(world.blocked.isEmpty && world.recordedBlocked.isEmpty)
     }
 
+    /// Few are looked up one by one, many by reading the list: both ways must agree.
+    @Test func manyAreChangedLikeFew() throws {
+        try world.up("eth0", capacities: [.block: 2_000])
+        let addition = try world.policy.add(many(600) + [address(1)], to: .block, now: 1)
+        #expect(addition.added.count == 601 && world.blocked.count == 601)
+        world.kernel.shared[.block]?.writeByHand(address(2))
+        let removal = try world.policy.remove(many(700) + [address(2)], from: .block)
+        #expect((removal.removed.count, removal.byHand, removal.notThere.count) == (600, [address(2)], 100))
+        #expect(world.blocked == [address(1)] && world.recordedBlocked == [address(1)])
+    }
+
     // MARK: Full lists
 
     @Test func aFullMapRefusesAnAdditionAsAWhole() throws {

@@ -34,7 +34,8 @@ import Testing
         try world.block(address(1))
         try world.up("eth1")
         try world.block(address(2))
-        #expect(world.kernel.programs[FakeWorld.eth0]?.maps[.block] === world.kernel.programs[FakeWorld.eth1]?.maps[.block])
+        #expect(
+            world.kernel.programs[FakeWorld.eth0]?.maps[.block] === world.kernel.programs[FakeWorld.eth1]?.maps[.block])
         #expect(world.blocked(on: FakeWorld.eth1) == [address(1), address(2)])
     }
 

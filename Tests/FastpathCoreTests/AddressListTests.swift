@@ -34,7 +34,8 @@ extension AddressList {
     }
 
     @Test func everyBadLineIsNumbered() {
-        let file = list("# a\n999.1.2.3\n192.0.2.1\nabc.def.g.h # x\n\n10.0.0.0/8\n10.0.0.1/8\n2001:db8::1\n1.2.3.4 5\n")
+        let file = list(
+            "# a\n999.1.2.3\n192.0.2.1\nabc.def.g.h # x\n\n10.0.0.0/8\n10.0.0.1/8\n2001:db8::1\n1.2.3.4 5\n")
         #expect(file.texts == ["192.0.2.1"])
         let reason = "the lists of profile classic hold single IPv4 addresses"
         #expect(

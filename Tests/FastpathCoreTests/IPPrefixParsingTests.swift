@@ -50,7 +50,8 @@ private func parsed(_ text: String) -> String {
         ("::1/129", "length 129 is above 128"), (":", "a group is empty"), (":::", "a group is empty"),
         ("1:", "a group is empty"), (":1", "a group is empty"), ("1:2:::3", "a group is empty"),
         ("1:2:3", "eight groups wanted, three found"), ("1:2:3:4:5:6:7:8:9", "more than eight groups"),
-        ("1::2::3", "\"::\" stands in it twice"), ("1:2:3:4::5:6:7:8", "\"::\" stands for no group, there are eight already"),
+        ("1::2::3", "\"::\" stands in it twice"),
+        ("1:2:3:4::5:6:7:8", "\"::\" stands for no group, there are eight already"),
         ("12345::", "group 12345 has more than four digits"), ("g::", "group \"g\" is not hexadecimal"),
         ("fe80::1%eth0", "zone %eth0 is no part of a source address"),
         ("::1.2.3", "four octets wanted, three found"), ("::1.2.3.4:5", "octet \"4:5\" is not a number"),
@@ -69,7 +70,7 @@ private func parsed(_ text: String) -> String {
         ]
         let characters = Array("0123456789abcfF.:.:g ".utf8)
         var accepted = 0
-        for _ in 0..<100_000 {
+        for _ in 0..<30_000 {
             var text = Array(seeds[Int(random.next() % UInt64(seeds.count))].utf8)
             for _ in 0..<random.next() % 4 {
                 let place = Int(random.next() % UInt64(text.count + 1))
@@ -91,7 +92,7 @@ private func parsed(_ text: String) -> String {
             if again != ours || !ours.isSingleAddress { Issue.record("\(string) does not come back as it went") }
         }
         // Both sorts came up.
-        #expect(accepted > 20_000 && accepted < 90_000)
+        #expect(accepted > 6_000 && accepted < 27_000)
     }
 
     private func bitsByTheCLibrary(_ text: String) -> UInt128? {

@@ -33,7 +33,10 @@ import Testing
             try edges.share(map, as: kind)
             policy[kind] = map
         }
-        defer { for state in (try? edges.edges()) ?? [] where state.isPinned { try? edges.detach(state) }; try? edges.removeSharedPins() }
+        defer {
+            for state in (try? edges.edges()) ?? [] where state.isPinned { try? edges.detach(state) };
+            try? edges.removeSharedPins()
+        }
         let interface = try edge.perform { () throws(Failure) in try edges.interface(named: "sip.0") }
         try body(Bench(edges: edges, here: here, there: there, interface: interface, policy: policy))
     }
@@ -70,7 +73,8 @@ import Testing
             #expect(first.attachment?.mode == mode)
             let maps = try Program.withID(#require(first.attachment).programID).maps().map(\.id)
             let (second, _) = try bench.edges.attach(
-                bench.interface, object: "build/sip_logic.bpf.o", policy: bench.policy, modes: [.native, .generic], force: false)
+                bench.interface, object: "build/sip_logic.bpf.o", policy: bench.policy, modes: [.native, .generic],
+                force: false)
             #expect(second.attachment?.mode == mode, "the mode stays")
             #expect(second.attachment?.programID != first.attachment?.programID)
             let mapsAfter = try Program.withID(#require(second.attachment).programID).maps()
@@ -82,9 +86,11 @@ import Testing
     @Test("refuses a change of mode without force, makes it with force")
     func modes() throws {
         try withBench { bench in
-            _ = try bench.edges.attach(bench.interface, object: nil, policy: bench.policy, modes: [.generic], force: false)
+            _ = try bench.edges.attach(
+                bench.interface, object: nil, policy: bench.policy, modes: [.generic], force: false)
             #expect {
-                try bench.edges.attach(bench.interface, object: nil, policy: bench.policy, modes: [.native], force: false)
+                try bench.edges.attach(
+                    bench.interface, object: nil, policy: bench.policy, modes: [.native], force: false)
             } throws: { ($0 as? Failure)?.kind == .modeConflict }
             #expect(try state(bench)?.attachment?.mode == .generic)
             let (changed, notes) = try bench.edges.attach(
@@ -136,10 +142,12 @@ import Testing
     func foreign() throws {
         try withBench { bench in
             try bench.here.host.ip(["link", "set", "sip.0", "xdp", "obj", "build/lab/empty_drop.bpf.o", "sec", "xdp"])
-            let present = try #require(try bench.here.host.perform { () throws(Failure) in try LinkTable.read() }
-                .first { $0.index == bench.interface.index }?.program)
+            let present = try #require(
+                try bench.here.host.perform { () throws(Failure) in try LinkTable.read() }
+                    .first { $0.index == bench.interface.index }?.program)
             #expect {
-                try bench.edges.attach(bench.interface, object: nil, policy: bench.policy, modes: [.native], force: false)
+                try bench.edges.attach(
+                    bench.interface, object: nil, policy: bench.policy, modes: [.native], force: false)
             } throws: { ($0 as? Failure)?.kind == .foreignProgram(id: present.id) }
             let (state, _) = try bench.edges.attach(
                 bench.interface, object: nil, policy: bench.policy, modes: [.native], force: true)

@@ -17,7 +17,9 @@ private let other = PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: 0xc000_0202
         path = folder.databasePath
     }
 
-    private func database(busyTimeout: Int32 = 100) -> PolicyDatabase { PolicyDatabase(at: path, busyTimeout: busyTimeout) }
+    private func database(busyTimeout: Int32 = 100) -> PolicyDatabase {
+        PolicyDatabase(at: path, busyTimeout: busyTimeout)
+    }
 
     // MARK: Two at a time
 
@@ -62,7 +64,9 @@ private let other = PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: 0xc000_0202
         let longer = try content(of: path + "-wal")
         // What a kill leaves: the files as they are, nobody closes them. So they are copied while open.
         let copy = folder.path + "/copy.db"
-        for (suffix, bytes) in [("", try content(of: path)), ("-wal", Array(longer.prefix((whole.count + longer.count) / 2)))] {
+        for (suffix, bytes) in [
+            ("", try content(of: path)), ("-wal", Array(longer.prefix((whole.count + longer.count) / 2))),
+        ] {
             let file = open(copy + suffix, O_WRONLY | O_CREAT, 0o600)
             try #require(write(file, bytes, bytes.count) == bytes.count)
             close(file)
@@ -85,7 +89,9 @@ private let other = PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: 0xc000_0202
     // MARK: Not what it should be
 
     /// The failure of every way in, and that the file was left as it was.
-    private func expectRefusal(because part: String, kind: Failure.Kind, sourceLocation: SourceLocation = #_sourceLocation)
+    private func expectRefusal(
+        because part: String, kind: Failure.Kind, sourceLocation: SourceLocation = #_sourceLocation
+    )
         throws
     {
         let before = try content(of: path)
@@ -115,10 +121,14 @@ private let other = PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: 0xc000_0202
     @Test func aDamagedPageIsReported() throws {
         do {
             let writer = database()
-            try writer.insert((0..<5_000).map {
-                PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: $0), origin: .importFile, added: 1)
-            }) { _ in }
+            try writer.insert(
+                (0..<5_000).map {
+                    PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: $0), origin: .importFile, added: 1)
+                }
+            ) { _ in }
         }
+        // What is still in the log would be read from there.
+        try RawDatabase(path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
         // Page 1 is the header and the schema: all others are lost.
         let size = try content(of: path).count
         try overwrite(path, at: 4_096, with: [UInt8](repeating: 0xa5, count: size - 4_096))

@@ -60,7 +60,8 @@ extension PolicyDatabase {
             #expect(try database.entries(kind) == entries)
         }
         let rows = try RawDatabase(folder.databasePath).texts("SELECT DISTINCT kind || ' ' || origin FROM entry")
-        #expect(Set(rows) == Set(PolicyKind.allCases.flatMap { kind in origins.map { "\(kind.rawValue) \($0.rawValue)" } }))
+        #expect(
+            Set(rows) == Set(PolicyKind.allCases.flatMap { kind in origins.map { "\(kind.rawValue) \($0.rawValue)" } }))
     }
 
     @Test func whatIsThereStays() throws {
@@ -69,6 +70,41 @@ extension PolicyDatabase {
         try database.insert([entry("192.0.2.1", .block, .importFile, added: 2), entry("192.0.2.2")])
         #expect(try database.entries(.block).first == first)
         #expect(try database.texts(.block) == ["192.0.2.1", "192.0.2.2"])
+    }
+
+    /// The number is kept beside the list: it must be that of the rows after whatever was done.
+    @Test func theCountIsThatOfTheRows() throws {
+        func expectCounts(_ block: Int, _ allow: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
+            let sql = "SELECT (SELECT count(*) FROM entry WHERE kind = 'block') || ' ' || (SELECT count(*) FROM entry WHERE kind = 'allow')"
+            let rows = try RawDatabase(folder.databasePath).texts(sql)
+            #expect(rows == ["\(block) \(allow)"], sourceLocation: sourceLocation)
+            #expect(try database.count(.block) == block, sourceLocation: sourceLocation)
+            #expect(try database.count(.allow) == allow, sourceLocation: sourceLocation)
+        }
+        try database.insert([entry("10.0.0.1"), entry("10.0.0.2", .allow), entry("10.0.0.3"), entry("10.0.0.1")])
+        try expectCounts(2, 1)
+        try database.insert([entry("10.0.0.1"), entry("10.0.0.4")])
+        try expectCounts(3, 1)
+        try database.remove([IPPrefix("10.0.0.4"), IPPrefix("10.9.9.9"), IPPrefix("10.0.0.4")], from: .block)
+        try database.remove([IPPrefix("10.0.0.1")], from: .allow)
+        try expectCounts(2, 1)
+        try database.purge()
+        try expectCounts(0, 0)
+        try database.insert([entry("10.0.0.1", .allow)])
+        try expectCounts(0, 1)
+    }
+
+    /// The next command reads the log from its start, so it must not grow; and a closed record keeps it.
+    @Test func theLogStaysShort() throws {
+        for number in 0..<400 as Range<UInt32> {
+            try PolicyDatabase(at: folder.databasePath).insert([
+                PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: number &* 0x9e37_79b9), origin: .operatorCommand, added: 1)
+            ])
+        }
+        #expect(folder.names(in: folder.path + "/state").contains("policy.db-wal"))
+        var size = stat()
+        #expect(stat(folder.databasePath + "-wal", &size) == 0 && size.st_size < 200 * 4_096)
+        #expect(try PolicyDatabase(at: folder.databasePath).count(.block) == 400)
     }
 
     @Test func removalTakesWhatIsMeantAlone() throws {
@@ -111,9 +147,10 @@ extension PolicyDatabase {
     }
 
     @Test func purgeForgetsEverything() throws {
-        try database.insert((1...20_000).map {
-            PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: $0), origin: .importFile, added: 1)
-        })
+        try database.insert(
+            (1...20_000).map {
+                PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: $0), origin: .importFile, added: 1)
+            })
         try database.setCapacity(65_536, of: .block)
         try database.purge()
         #expect(try database.entries(.block).isEmpty)

@@ -80,7 +80,9 @@ extension FrameRow {
             rest = rest.drop { $0 == " " }
             guard let first = rest.first else { return bytes }
             if first == "\"" {
-                guard let end = rest.dropFirst().firstIndex(of: "\"") else { throw FixtureError(text: "open text: \(line)") }
+                guard let end = rest.dropFirst().firstIndex(of: "\"") else {
+                    throw FixtureError(text: "open text: \(line)")
+                }
                 bytes += unescaped(rest[rest.index(after: rest.startIndex)..<end])
                 rest = rest[rest.index(after: end)...]
             } else {
@@ -88,8 +90,12 @@ extension FrameRow {
                 rest = rest.dropFirst(word.count)
                 let parts = word.split(separator: "*")
                 let digits = Array(parts[0])
-                guard digits.count.isMultiple(of: 2), parts.count <= 2 else { throw FixtureError(text: "bytes: \(word)") }
-                let unit = stride(from: 0, to: digits.count, by: 2).compactMap { UInt8(String(digits[$0...$0 + 1]), radix: 16) }
+                guard digits.count.isMultiple(of: 2), parts.count <= 2 else {
+                    throw FixtureError(text: "bytes: \(word)")
+                }
+                let unit = stride(from: 0, to: digits.count, by: 2).compactMap {
+                    UInt8(String(digits[$0...$0 + 1]), radix: 16)
+                }
                 guard unit.count * 2 == digits.count, let times = parts.count == 2 ? Int(parts[1]) : 1
                 else { throw FixtureError(text: "bytes: \(word)") }
                 for _ in 0..<times { bytes += unit }

@@ -57,12 +57,14 @@ extension Output {
                 line("  \(kind.listName): \(Format.count(adopted)) written by hand, recorded now")
             }
         }
+        if report.isPurged {
+            line("  The recorded lists are forgotten.")
+            return
+        }
         let counts = PolicyKind.allCases.map { kind in
             "\(kind.listName) \(Format.count(report.recorded[kind] ?? 0))"
         }
-        line(
-            "  \(report.isPurged ? "Forgotten; recorded now" : "Recorded for the next 'up'"): \(counts.joined(separator: ", "))"
-        )
+        line("  Recorded for the next 'up': \(counts.joined(separator: ", "))")
     }
 }
 

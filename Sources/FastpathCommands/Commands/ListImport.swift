@@ -24,15 +24,8 @@ struct ListImport<List: ListTag>: EdgeCommand {
     @Flag(help: "Change nothing and fail where no interface filters.")
     var requireLoaded = false
 
-    @Flag(help: "One line of result, in the fixed layout of block_ips_from_file.sh.")
-    var script = false
-
     @Argument(help: "The file; - for standard input.", completion: .file())
     var file: String
-
-    func validate() throws {
-        if script, common.json { throw ValidationError("--script goes without --json") }
-    }
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         let list = AddressList(parsing: try readFile(file == "-" ? "/dev/stdin" : file))
@@ -46,17 +39,17 @@ struct ListImport<List: ListTag>: EdgeCommand {
             throw error
         }
         progress.finish()
-        return Self.show(report, file: file == "-" ? "standard input" : file, isScript: script, context.output)
+        return Self.show(report, file: file == "-" ? "standard input" : file, context.output)
     }
 
     /// `.failed` where an address found no room.
-    static func show(_ report: ImportReport, file: String, isScript: Bool, _ output: Output) -> Outcome {
+    static func show(_ report: ImportReport, file: String, _ output: Output) -> Outcome {
         for bad in report.badLines { output.warning("\(file), line \(bad.number): \"\(bad.text)\": \(bad.reason)") }
         if output.isJSON {
             output.json(report.json)
         } else {
-            if !isScript { showDetails(report, output) }
-            output.line(scriptLine(report))
+            showDetails(report, output)
+            output.line(lastLine(report))
         }
         output.note(report.mending)
         output.noteUnlessInForce(report.isInForce)
@@ -83,7 +76,7 @@ struct ListImport<List: ListTag>: EdgeCommand {
     }
 
     /// The line that block_ips_from_file.sh promises, to the letter.
-    static func scriptLine(_ report: ImportReport) -> String {
+    static func lastLine(_ report: ImportReport) -> String {
         "Done: \(report.fitted) \(List.participle), \(report.badLines.count) skipped (invalid), "
             + "\(report.notFitted.count) failed (map full)"
     }

@@ -27,7 +27,7 @@ struct Stats: EdgeCommand {
     var count: Int?
 
     @Flag(help: "The sums over the interfaces, in the fixed layout of read_xdp_stats.sh.")
-    var script = false
+    var summary = false
 
     @Argument(help: "This interface only.", completion: .interfaces)
     var iface: String?
@@ -38,7 +38,7 @@ struct Stats: EdgeCommand {
         }
         if watch == nil, count != nil { throw ValidationError("--count needs --watch") }
         if let count, count < 1 { throw ValidationError("--count must be 1 or more") }
-        if script, watch != nil || common.json { throw ValidationError("--script goes without --watch and --json") }
+        if summary, watch != nil || common.json { throw ValidationError("--summary goes without --watch and --json") }
     }
 
     /// The parser takes `--watch=x` for a plain `--watch`: an option whose value may be missing lets a wrong one go.
@@ -63,8 +63,8 @@ struct Stats: EdgeCommand {
         let output = context.output
         if output.isJSON {
             output.json(statistics.json)
-        } else if script {
-            for line in statistics.scriptLines { output.line(line) }
+        } else if summary {
+            for line in statistics.summaryLines { output.line(line) }
         } else {
             for (number, table) in statistics.tables.enumerated() {
                 if number > 0 { output.line() }
@@ -115,7 +115,7 @@ extension EdgeStatistics {
 
     /// The layout of read_xdp_stats.sh, to the blank: scripts parse it. Numbers of drops begin in column 29, the others
     /// one column before, as they always did.
-    var scriptLines: [String] {
+    var summaryLines: [String] {
         let ids = rows.map { "\($0.mapID)" }.joined(separator: ", ")
         let padded = { (label: String, width: Int, number: UInt64) in
             "  \(label):" + String(repeating: " ", count: max(1, width - label.count - 1)) + "\(number)"

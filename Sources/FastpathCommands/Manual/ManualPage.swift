@@ -156,6 +156,7 @@ private struct MdocWriter {
         line(".Bl -tag -width Ds")
         for (code, meaning) in [
             ("0", "Done."), ("1", "Failed; standard error says what, why, and what to do."), ("64", "Wrong usage."),
+            ("128 + N", "A command on a lab was interrupted by signal N, and has removed what it built."),
         ] {
             line(".It \(code)")
             prose(meaning)

@@ -102,7 +102,7 @@ final class Output {
 
     private func say(_ word: String, _ style: Style, _ text: String) {
         flush()
-        writeError(render(word + ":", style) + " " + text + "\n")
+        writeError(render(word + ":", style) + " " + harmless(text) + "\n")
     }
 
     /// An error, in a shape that stays as it is:
@@ -128,9 +128,18 @@ final class Output {
         writeError(text)
     }
 
+    /// A text that may quote what somebody typed or a file held, with nothing in it that a terminal would act on.
+    private func harmless(_ text: String) -> String {
+        let isHarmful = { (scalar: Unicode.Scalar) in
+            scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"
+        }
+        guard text.unicodeScalars.contains(where: isHarmful) else { return text }
+        return String(String.UnicodeScalarView(text.unicodeScalars.map { isHarmful($0) ? "\u{fffd}" : $0 }))
+    }
+
     /// The lines of a text, without a last empty one.
     private func lines(_ text: String) -> [Substring] {
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        var lines = harmless(text).split(separator: "\n", omittingEmptySubsequences: false)
         while lines.last?.isEmpty ?? false { lines.removeLast() }
         return lines
     }

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathCore
+import FastpathKernel
+import FastpathLab
+
+/// The bench: what the packet program, the kernel's other ways to drop, and the command cost, in one run on one machine.
+///
+/// Everything happens in a laboratory and an instance of its own; neither is there afterwards. What is compared is
+/// measured in turn, round by round, so that a disturbance hits all alike: compare ratios within a run, not figures of
+/// two runs.
+public struct Bench {
+    /// A part that can be run alone.
+    public enum Section: String, CaseIterable, Hashable, Sendable {
+        /// Nanoseconds a packet, kind by kind.
+        case packets
+        /// The same for mixed traffic.
+        case mix
+        /// Packets dropped a second, by several means.
+        case drop
+        /// Time to change lists with the command.
+        case lists
+        /// Start-up of the command.
+        case start
+    }
+
+    public struct Settings: Sendable {
+        public var sections = Set(Section.allCases)
+        /// Fewer rounds: a look, not a measurement.
+        public var isQuick = false
+        /// Measurements of single packets and floods are bound to this CPU.
+        public var cpu: Int
+        /// Chooses addresses, junk and the order of the mix.
+        public var seed: UInt64
+        /// The command whose times are taken: the path of `vos-fastpath`.
+        public var command: String
+
+        public init(cpu: Int, seed: UInt64, command: String) {
+            self.cpu = cpu
+            self.seed = seed
+            self.command = command
+        }
+    }
+
+    /// How far it is.
+    public struct Progress: Sendable {
+        public var section: Section
+        public var done: Int
+        public var total: Int
+    }
+
+    public struct Report: Sendable {
+        public var machine: Machine
+        public var seed: UInt64
+        public var isQuick: Bool
+        public var cpu: Int
+        /// Seconds since 1970-01-01 UTC.
+        public var started: Int64
+        public var duration: Duration = .zero
+        public var packets: [PacketCost] = []
+        public var mix: MixedCost?
+        public var drops: [DropCost] = []
+        public var lists: ListTimes?
+        public var start: StartTime?
+    }
+
+    /// The name of the laboratory and of the instance.
+    public static let name = "bench"
+
+    let settings: Settings
+    let progress: (Progress) -> Void
+
+    public init(_ settings: Settings, progress: @escaping (Progress) -> Void) {
+        self.settings = settings
+        self.progress = progress
+    }
+
+    /// Runs it. `now`: seconds since 1970-01-01 UTC. Throws `.system(errno: EINTR)` where a signal asks to end.
+    public func run(now: Int64) throws(Failure) -> Report {
+        let start = ContinuousClock.now
+        var report = Report(
+            machine: .current(), seed: settings.seed, isQuick: settings.isQuick, cpu: settings.cpu, started: now)
+        try Laboratory.with(named: Self.name) { (laboratory) throws(Failure) in
+            if has(.packets) { report.packets = try PacketCost.measure(self, in: laboratory) }
+            if has(.mix) { report.mix = try MixedCost.measure(self, in: laboratory) }
+            if has(.drop) { report.drops = try DropCost.measure(self, in: laboratory) }
+            if has(.lists) { report.lists = try ListTimes.measure(self, in: laboratory) }
+            if has(.start) { report.start = try StartTime.measure(self) }
+        }
+        report.duration = ContinuousClock.now - start
+        return report
+    }
+
+    private func has(_ section: Section) -> Bool { settings.sections.contains(section) }
+
+    /// Runs `body` for each round, with progress, until a signal comes.
+    func rounds(_ count: Int, of section: Section, _ body: (Int) throws(Failure) -> Void) throws(Failure) {
+        for round in 0..<count {
+            progress(Progress(section: section, done: round, total: count))
+            try Interruption.check()
+            try body(round)
+        }
+        progress(Progress(section: section, done: count, total: count))
+    }
+}
+
+extension Bench.Report {
+    /// Every figure, in order of display.
+    public var figures: [Figure] {
+        packets.flatMap(\.figures) + (mix?.figures ?? []) + drops.flatMap(\.figures) + dropRatios
+            + (lists?.figures ?? []) + (start?.figures ?? [])
+    }
+
+    /// CPU time of the other ways over that of the edge in native mode.
+    public var dropRatios: [Figure] {
+        guard let edge = drops.first(where: { $0.method == .nativeEdge }) else { return [] }
+        return drops.filter { $0.method != .nativeEdge }.map {
+            $0.cpuTime.over(edge.cpuTime, as: "drop.\($0.method.name).over_native")
+        }
+    }
+
+    public var goals: [Goal] {
+        var goals = packets.filter { $0.kind.hasGoal }.map {
+            Goal(figure: $0.ratio, relation: .atMost, limit: 1.35, label: "\($0.kind.label), over the floor")
+        }
+        if let mix {
+            goals.append(Goal(figure: mix.ratio, relation: .atMost, limit: 1.35, label: "mixed traffic, over the floor"))
+        }
+        if let ratio = dropRatios.first(where: { $0.name.hasPrefix("drop.\(DropMethod.nftIngress.name).") }) {
+            goals.append(
+                Goal(figure: ratio, relation: .atLeast, limit: 3.5, label: "native drop, times nft ingress"))
+        }
+        if let lists { goals += lists.goals }
+        if let start { goals += start.goals }
+        return goals
+    }
+}

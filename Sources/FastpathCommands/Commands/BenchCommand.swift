@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import FastpathBench
+import FastpathCore
+import FastpathKernel
+import FastpathLab
+import Glibc
+
+struct BenchCommand: EdgeCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure what a packet, a flood and a change of lists cost on this machine.",
+        discussion: """
+            Everything happens in network namespaces and an instance of its own, and is removed at the end. What is \
+            compared is measured in turn; the load of the machine disturbs single figures more than their ratios. \
+            About three minutes, with --quick half a minute. A goal that is missed does not make the command fail.
+
+            Examples:
+              vos-fastpath bench --quick
+              vos-fastpath bench --only packets --only drop
+              vos-fastpath bench --output bench.json
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: ArgumentHelp("Write the figures as JSON to this file too.", valueName: "file"), completion: .file())
+    var output: String?
+
+    @Flag(help: "Fewer rounds.")
+    var quick = false
+
+    @Option(help: "Only this part; may be repeated.")
+    var only: [Bench.Section] = []
+
+    @Option(help: ArgumentHelp("Measure on this CPU (default: the last one).", valueName: "number"))
+    var cpu: Int?
+
+    @Option(help: ArgumentHelp("Chooses addresses, junk and order (default: 1).", valueName: "number"))
+    var seed: UInt64 = 1
+
+    func run(_ context: Context) throws(Failure) -> Outcome {
+        try Host.requireReady()
+        LabSignals.install()
+        var settings = Bench.Settings(
+            cpu: cpu ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)) - 1, seed: seed, command: try ownPath())
+        settings.isQuick = quick
+        if !only.isEmpty { settings.sections = Set(only) }
+
+        let progress = BenchProgress(context.output)
+        let report: Bench.Report
+        do throws(Failure) {
+            report = try Bench(settings, progress: progress.update).run(now: now())
+        } catch {
+            progress.finish()
+            throw error
+        }
+        progress.finish()
+        if let output { try Self.write(report.json.encoded + "\n", to: output) }
+        if context.output.isJSON { context.output.json(report.json) } else { context.output.show(report) }
+        return .done
+    }
+
+    /// The program that runs now, to take its times.
+    private func ownPath() throws(Failure) -> String {
+        guard let path = realpath("/proc/self/exe", nil) else {
+            let code = errno
+            throw Failure(
+                .system(errno: code), tried: "find the own program", on: "/proc/self/exe", because: errorText(code),
+                next: "Mount /proc.")
+        }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
+    private static func write(_ text: String, to path: String) throws(Failure) {
+        guard let file = fopen(path, "we") else { throw failure(path) }
+        let isWritten = fputs(text, file) >= 0
+        guard fclose(file) == 0, isWritten else { throw failure(path) }
+    }
+
+    private static func failure(_ path: String) -> Failure {
+        let code = errno
+        return Failure(
+            .system(errno: code), tried: "write the figures", on: path, because: errorText(code),
+            next: "Choose another file.")
+    }
+}
+
+extension Bench.Section: ExpressibleByArgument {}
+
+/// A bar for each part on a terminal, a line for each elsewhere.
+private final class BenchProgress {
+    private let output: Output
+    private var current: (section: Bench.Section, bar: ProgressBar)?
+
+    init(_ output: Output) { self.output = output }
+
+    func update(_ progress: Bench.Progress) {
+        if current?.section != progress.section {
+            finish()
+            let title = progress.section.title
+            if !output.errorTerminal.isInteractive { output.note(title) }
+            current = (progress.section, ProgressBar(output, title, total: progress.total))
+        }
+        current?.bar.update(progress.done)
+    }
+
+    func finish() {
+        current?.bar.finish()
+        current = nil
+    }
+}
+
+extension Bench.Section {
+    fileprivate var title: String {
+        switch self {
+        case .packets: "Measuring packets, kind by kind"
+        case .mix: "Measuring mixed traffic"
+        case .drop: "Measuring floods"
+        case .lists: "Measuring changes of lists"
+        case .start: "Measuring start-up"
+        }
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastpathBench
+
+extension Output {
+    /// A table a part, the goals beside their figures, and a sentence on the machine.
+    func show(_ report: Bench.Report) {
+        let machine = report.machine
+        line(
+            "\(machine.processor.isEmpty ? machine.architecture : machine.processor), "
+                + "\(Format.plural(machine.cores, "core")), Linux \(machine.kernel), load "
+                + machine.loadAverage.map { Format.decimal($0, places: 2) }.joined(separator: " ")
+                + "; measured on CPU \(report.cpu), seed \(report.seed)")
+        for table in report.tables {
+            line()
+            self.table(table)
+        }
+        line()
+        let goals = report.goals
+        let missed = goals.filter { !$0.isMet }
+        line(
+            Styled("\(goals.count - missed.count) of \(Format.plural(goals.count, "goal")) met", .bold),
+            Styled(missed.isEmpty ? "" : "; missed: " + missed.map(\.label).joined(separator: ", ")))
+        line("Medians (minima in brackets); took \(Format.decimal(report.duration / .seconds(1), places: 0)) s.")
+    }
+}
+
+extension Bench.Report {
+    fileprivate var tables: [Table] { [packetTable, mixTable, dropTable, timeTable].compactMap { $0 } }
+
+    /// A median, and the minimum in brackets.
+    private func cell(_ figure: Figure, places: Int = 1) -> Styled {
+        guard !figure.samples.isEmpty else { return "-" }
+        let minimum = Format.decimal(figure.minimum, places: places)
+        return Styled("\(Format.decimal(figure.median, places: places)) (\(minimum))")
+    }
+
+    /// What the goal says of a figure.
+    private func verdict(_ figure: Figure) -> Styled {
+        guard let goal = goals.first(where: { $0.figure.name == figure.name }) else { return "" }
+        let sign = goal.relation == .atMost ? "<=" : ">="
+        let places = goal.limit == goal.limit.rounded() ? 0 : 2
+        let text = "\(sign) \(Format.decimal(goal.limit, places: places))"
+        return goal.isMet ? Styled("met \(text)", .green) : Styled("MISSED \(text)", .red)
+    }
+
+    private var packetTable: Table? {
+        guard !packets.isEmpty else { return nil }
+        var table = Table([
+            .left("NS A PACKET"), .right("EDGE"), .right("NET"), .right("FLOOR"), .right("EMPTY"), .left("LOOK-UP"),
+            .right("RATIO"), .left("GOAL"),
+        ])
+        for packet in packets {
+            table.add([
+                Styled(packet.kind.label), cell(packet.edge, places: 0), cell(packet.net, places: 0),
+                cell(packet.floor, places: 0), cell(packet.empty, places: 0), Styled(packet.kind.floorLookup.rawValue),
+                cell(packet.ratio, places: 2), verdict(packet.ratio),
+            ])
+        }
+        return table
+    }
+
+    private var mixTable: Table? {
+        guard let mix else { return nil }
+        var table = Table([
+            .left("MIXED TRAFFIC, NS"), .right("EDGE"), .right("FLOOR"), .right("EMPTY"), .right("RATIO"), .left("GOAL"),
+        ])
+        table.add([
+            "a packet and its template", cell(mix.edge, places: 0), cell(mix.floor, places: 0),
+            cell(mix.empty, places: 0), cell(mix.ratio, places: 2), verdict(mix.ratio),
+        ])
+        table.add(["net", cell(mix.net, places: 0), cell(mix.floorNet, places: 0)])
+        return table
+    }
+
+    private var dropTable: Table? {
+        guard !drops.isEmpty else { return nil }
+        let ratios = dropRatios
+        var table = Table([
+            .left("FLOOD OF BLOCKED SOURCES"), .right("MPPS"), .right("CPU NS A PACKET"), .right("TIMES NATIVE"),
+            .right("DROPPED"), .left("GOAL"),
+        ])
+        for drop in drops {
+            let ratio = ratios.first { $0.name.hasPrefix("drop.\(drop.method.name).") }
+            table.add([
+                Styled(drop.method.label), Styled(Format.decimal(drop.rate.median, places: 2)),
+                cell(drop.cpuTime, places: 0), ratio.map { cell($0, places: 2) } ?? "",
+                Styled(Format.count(drop.packets)), ratio.map(verdict) ?? "",
+            ])
+        }
+        return table
+    }
+
+    private var timeTable: Table? {
+        let figures = (lists?.rows ?? []) + (start?.rows ?? [])
+        guard !figures.isEmpty else { return nil }
+        var table = Table([.left("COMMANDS, MS"), .right("TIME"), .right("LONGEST"), .left("GOAL")])
+        for (label, figure) in figures {
+            let longest = figure.samples.isEmpty ? "-" : Format.decimal(figure.maximum, places: 1)
+            table.add([Styled(label), cell(figure), Styled(longest), verdict(figure)])
+        }
+        return table
+    }
+
+    /// Keys are stable: names of figures never change, new ones may come.
+    var json: JSONValue {
+        [
+            "schema": 1,
+            "version": .string(VosFastpath.version),
+            "started": .string(Timestamp.utc(started)),
+            "seconds": .double(rounded(duration / .seconds(1))),
+            "quick": .bool(isQuick),
+            "seed": .number(seed),
+            "cpu": .number(cpu),
+            "machine": [
+                "kernel": .string(machine.kernel), "architecture": .string(machine.architecture),
+                "processor": .string(machine.processor), "cores": .number(machine.cores),
+                "memory": .number(machine.memory),
+                "load_average": .array(machine.loadAverage.map { .double(rounded($0)) }),
+            ],
+            "figures": .object(figures.map { .init(key: $0.name, value: json($0)) }),
+            "goals": .array(
+                goals.map { goal in
+                    [
+                        "figure": .string(goal.figure.name), "value": .double(rounded(goal.figure.median)),
+                        "relation": .string(goal.relation.rawValue), "limit": .double(goal.limit),
+                        "met": .bool(goal.isMet),
+                    ]
+                }),
+            "floor_lookup": .object(
+                packets.map { .init(key: $0.kind.rawValue, value: .string($0.kind.floorLookup.rawValue)) }),
+        ]
+    }
+
+    private func json(_ figure: Figure) -> JSONValue {
+        [
+            "unit": .string(figure.unit.rawValue), "rounds": .number(figure.samples.count),
+            "min": .double(rounded(figure.minimum)), "median": .double(rounded(figure.median)),
+            "max": .double(rounded(figure.maximum)),
+        ]
+    }
+
+    /// To a thousandth: nothing here is known better.
+    private func rounded(_ value: Double) -> Double { (value * 1_000).rounded() / 1_000 }
+}
+
+extension ListTimes {
+    fileprivate var rows: [(String, Figure)] {
+        [
+            ("block add, one address", addOne), ("block add, beside a million", addOneToMany),
+            ("block import, 5,000 addresses", importSome), ("block import, 1,000,000 addresses", importMany),
+        ] + zip(Self.otherLabels, others)
+    }
+
+    private static let otherLabels = [
+        "  nft add element", "  ipset add", "  iptables -I, a rule an address", "  nft -f, 1,000,000 addresses",
+        "  ipset restore, 1,000,000 addresses",
+    ]
+}
+
+extension StartTime {
+    fileprivate var rows: [(String, Figure)] { [("--help", help), ("  /bin/true", nothing)] }
+}
