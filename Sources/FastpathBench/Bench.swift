@@ -123,7 +123,8 @@ extension Bench.Report {
             Goal(figure: $0.ratio, relation: .atMost, limit: 1.35, label: "\($0.kind.label), over the floor")
         }
         if let mix {
-            goals.append(Goal(figure: mix.ratio, relation: .atMost, limit: 1.35, label: "mixed traffic, over the floor"))
+            goals.append(
+                Goal(figure: mix.ratio, relation: .atMost, limit: 1.35, label: "mixed traffic, over the floor"))
         }
         if let ratio = dropRatios.first(where: { $0.name.hasPrefix("drop.\(DropMethod.nftIngress.name).") }) {
             goals.append(

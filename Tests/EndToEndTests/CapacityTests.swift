@@ -42,7 +42,9 @@ extension EndToEndTests {
             }
         }
 
-        @Test("an import that overflows: exact numbers, what fits is in; raised, the rest is in too", arguments: [XDPMode.native, .generic])
+        @Test(
+            "an import that overflows: exact numbers, what fits is in; raised, the rest is in too",
+            arguments: [XDPMode.native, .generic])
         func overflow(_ mode: XDPMode) throws {
             try EdgeLab.with { lab in
                 let edge = lab.command
@@ -51,7 +53,8 @@ extension EndToEndTests {
                 try edge.done("block", "add", "192.0.2.1", "192.0.2.2")
                 try Text.write(Self.addresses(0..<2000).joined(separator: "\n"), to: file)
                 let ran = try edge.run("block", "import", file)
-                expectFailure(ran, saying: "1,024 entries", "978 of 2,000 addresses found none", "--blocked-capacity 2048")
+                expectFailure(
+                    ran, saying: "1,024 entries", "978 of 2,000 addresses found none", "--blocked-capacity 2048")
                 #expect(ran.lines.last == "Done: 1022 blocked, 0 skipped (invalid), 978 failed (map full)", "\(ran)")
                 let states = try edge.list(.block)
                 #expect(states.count == 1024 && Set(states.values) == ["in force"])
@@ -66,13 +69,16 @@ extension EndToEndTests {
 
                 // Each end of what is on it is in force, the address behind it is not.
                 let peer = lab.peer()
-                let (first, last, next) = (peer.spoofing(0x6440_0000), peer.spoofing(0x6440_07cf), peer.spoofing(0x6440_07d0))
+                let (first, last, next) = (
+                    peer.spoofing(0x6440_0000), peer.spoofing(0x6440_07cf), peer.spoofing(0x6440_07d0)
+                )
                 try lab.expect(
                     [first.frame(first.register()), last.frame(last.register()), next.frame(next.register())],
                     counted: [.blocked: 2, .passed: 1], heard: [next.register()])
 
                 expectFailure(
-                    try edge.run("up", "sip0", "--blocked-capacity", "2001"), saying: "2002 entries", "Choose 2002 or more")
+                    try edge.run("up", "sip0", "--blocked-capacity", "2001"), saying: "2002 entries",
+                    "Choose 2002 or more")
                 #expect(try edge.status().list(.block)?.capacity == 2048, "refused: as it was")
                 try edge.done("up", "sip0", "--blocked-capacity", "2002")
                 #expect(try edge.status().list(.block)?.capacity == 2002)
@@ -88,13 +94,16 @@ extension EndToEndTests {
                 try lab.up(.native, "--blocked-capacity", "4")
                 let id = try SharedPolicyTests.mapID("blocked_ips", on: "sip0", edge)
                 for last in 1...3 {
-                    try edge.shell("bpftool map update id $1 key hex c0 00 02 0$2 value hex 01", [id, "\(last)"]).requireDone()
+                    try edge.shell("bpftool map update id $1 key hex c0 00 02 0$2 value hex 01", [id, "\(last)"])
+                        .requireDone()
                 }
                 try edge.done("block", "add", "198.51.100.1")
-                expectFailure(try edge.run("block", "add", "198.51.100.2"), saying: "room for 4 entries", "nothing was changed")
+                expectFailure(
+                    try edge.run("block", "add", "198.51.100.2"), saying: "room for 4 entries", "nothing was changed")
                 #expect(
                     try edge.list(.block) == [
-                        "192.0.2.1": "by hand", "192.0.2.2": "by hand", "192.0.2.3": "by hand", "198.51.100.1": "in force",
+                        "192.0.2.1": "by hand", "192.0.2.2": "by hand", "192.0.2.3": "by hand",
+                        "198.51.100.1": "in force",
                     ])
                 expectFailure(try edge.run("up", "sip0", "--blocked-capacity", "3"), saying: "4 entries")
                 try edge.done("up", "sip0", "--blocked-capacity", "5")

@@ -21,7 +21,8 @@ extension EndToEndTests {
                 let edge = Edge(instance: "e2e-node\(number)", host: host)
                 try edge.clear()
                 edges.append(edge)
-                let server = try SSHServer(in: laboratory, on: host, address: network | 2, environment: edge.environment)
+                let server = try SSHServer(
+                    in: laboratory, on: host, address: network | 2, environment: edge.environment)
                 let address = "\(IPPrefix(ipv4: network | 2))"
                 configuration += try Text.read(server.configurationPath).replacing("Host *", with: "Host \(address)")
             }
@@ -43,9 +44,13 @@ extension EndToEndTests {
             try edges[0].done("up", "eth0", "--blocked-capacity", "8192")
             let half = try sync([second, first])
             #expect(half.exit == .code(1), "\(half)")
-            #expect(half.output.contains("\(first): Done: 5000 blocked, 0 skipped (invalid), 0 failed (map full)"), "\(half)")
+            #expect(
+                half.output.contains("\(first): Done: 5000 blocked, 0 skipped (invalid), 0 failed (map full)"),
+                "\(half)")
             #expect(half.output.contains("\(first): done (exit 0)"), "\(half)")
-            #expect(half.output.contains("not loaded") && half.errors.contains("\(second): the import failed (exit 1)"), "\(half)")
+            #expect(
+                half.output.contains("not loaded") && half.errors.contains("\(second): the import failed (exit 1)"),
+                "\(half)")
             #expect(half.lines.last == "Done: 1 hosts done, 1 failed")
             #expect(try edges[0].export() == addresses)
             #expect(try Set(edges[0].list(.block).values) == ["in force"])

@@ -59,7 +59,8 @@ extension EndToEndTests {
                         lab,
                         [
                             ["block", "import", files[1]], ["block", "remove"] + first[..<1000], ["up", "sip0"],
-                            ["up", "sip1", "--blocked-capacity", "\(21_000 + round)"], ["allow", "add", "192.0.2.\(round)"],
+                            ["up", "sip1", "--blocked-capacity", "\(21_000 + round)"],
+                            ["allow", "add", "192.0.2.\(round)"],
                             ["stats"], ["status"], ["block", "list"], ["block", "add", "198.51.100.\(round)"],
                         ])
                     let extra = (0...round).map { "198.51.100.\($0)" }
@@ -84,7 +85,8 @@ extension EndToEndTests {
                     for number in 0..<500 where !isStopping() {
                         let capacity = number.isMultiple(of: 2) ? "2000" : "1000"
                         try Shell.run(
-                            [Edge.path, "up", "sip0", "--blocked-capacity", capacity], in: namespace, environment: environment)
+                            [Edge.path, "up", "sip0", "--blocked-capacity", capacity], in: namespace,
+                            environment: environment)
                     }
                 }
                 defer { replacing.stop() }
@@ -115,7 +117,9 @@ extension EndToEndTests {
                 expectFailure(ran, saying: edge.lockPath, "holds it for longer than")
                 #expect(ContinuousClock.now - start < .seconds(45))
                 #expect(try waiting.wait(timeout: .seconds(20)) == .code(1))
-                #expect(try edge.export() == [] && edge.export(.allow) == [], "nothing changed, and reading waits for nobody")
+                #expect(
+                    try edge.export() == [] && edge.export(.allow) == [],
+                    "nothing changed, and reading waits for nobody")
                 #expect(try edge.stats().total == counters())
                 holder.end()
                 try edge.shell("flock -w 1 $1 true", [edge.lockPath]).requireDone()

@@ -76,7 +76,9 @@ extension EndToEndTests {
                     // Any change of a list mends, too.
                     try edge.done("block", "add", "192.0.2.2")
                     try Self.expectWhole(edge, Set(blocked + ["192.0.2.2"]), place)
-                    #expect(try Self.isBlocked(lab, over: 0) && Self.isBlocked(lab, over: 1), "\(place): it leaks when mended")
+                    #expect(
+                        try Self.isBlocked(lab, over: 0) && Self.isBlocked(lab, over: 1),
+                        "\(place): it leaks when mended")
                     try edge.done("block", "remove", "192.0.2.2")
                     before = try edge.stats()
                 }
@@ -142,18 +144,24 @@ extension EndToEndTests {
                     #expect(try Self.isBlocked(lab), "\(place)")
                     let status = try #require(try edge.status().list(.block))
                     #expect(status.byHand == 0, "\(place): unknown to the record: \(status)")
-                    #expect([1, whole.count].contains(status.recorded), "\(place): the record is one transaction: \(status)")
+                    #expect(
+                        [1, whole.count].contains(status.recorded), "\(place): the record is one transaction: \(status)"
+                    )
                     #expect(status.missing == status.recorded - (status.inKernel ?? -1), "\(place): \(status)")
                     // Mended by the next change, whatever it is.
                     let mended = try edge.done("allow", "add", "192.0.2.1")
                     let now = try #require(try edge.status().list(.block))
                     #expect(now.missing == 0 && now.inKernel == status.recorded, "\(place): \(now)")
                     #expect(try edge.status().odd == [], "\(place)")
-                    if status.missing > 0 { #expect(mended.errors.contains("cut off"), "\(place): it says so: \(mended)") }
+                    if status.missing > 0 {
+                        #expect(mended.errors.contains("cut off"), "\(place): it says so: \(mended)")
+                    }
                 }
                 let deathsIn = try edge.dyingEverywhere(["block", "import", file], every: 3) {
-                    try edge.shell("$EDGE block export | grep ^100. | xargs -rn 20000 $EDGE block remove", timeout: .seconds(60))
-                        .requireDone()
+                    try edge.shell(
+                        "$EDGE block export | grep ^100. | xargs -rn 20000 $EDGE block remove", timeout: .seconds(60)
+                    )
+                    .requireDone()
                     #expect(try edge.export() == [lab.peer().address])
                 } check: {
                     try check("killed at change \($0) of an import")
@@ -170,7 +178,9 @@ extension EndToEndTests {
                 let edge = lab.command
                 try lab.up(.native, "--blocked-capacity", "262144")
                 let file = "\(lab.laboratory.folder)/feed.txt"
-                try Text.write((0..<200_000).map { "\(IPPrefix(ipv4: 0x6440_0000 + UInt32($0)))" }.joined(separator: "\n"), to: file)
+                try Text.write(
+                    (0..<200_000).map { "\(IPPrefix(ipv4: 0x6440_0000 + UInt32($0)))" }.joined(separator: "\n"),
+                    to: file)
                 var outcomes: Set<Int> = []
                 for milliseconds in stride(from: 5, to: 800, by: 60) {
                     let child = try Child.start(
@@ -178,7 +188,9 @@ extension EndToEndTests {
                     _ = try child.wait(timeout: .milliseconds(milliseconds))
                     child.end()
                     let status = try #require(try edge.status().list(.block))
-                    #expect(status.byHand == 0 && [0, 200_000].contains(status.recorded), "after \(milliseconds) ms: \(status)")
+                    #expect(
+                        status.byHand == 0 && [0, 200_000].contains(status.recorded),
+                        "after \(milliseconds) ms: \(status)")
                     outcomes.insert(status.recorded)
                     try edge.done("allow", "add", "192.0.2.1")
                     let now = try #require(try edge.status().list(.block))

@@ -9,7 +9,9 @@ extension EndToEndTests {
     /// `explain` on what tcpdump captured.
     @Suite struct ExplainTests {
         /// Captures what arrives at the edge's interface: six packets, of which the last is the marker.
-        static func capture(_ lab: EdgeLab, _ name: String, _ options: [String] = [], interface: String = "sip0") throws -> String {
+        static func capture(_ lab: EdgeLab, _ name: String, _ options: [String] = [], interface: String = "sip0") throws
+            -> String
+        {
             let path = "\(lab.laboratory.folder)/\(name).pcap"
             let tcpdump = try Child.start(
                 ["tcpdump", "-i", interface, "-n", "-U", "-Z", "root", "-Q", "in", "-w", path] + options + ["udp"],
@@ -31,7 +33,9 @@ extension EndToEndTests {
             return path
         }
 
-        static func line(_ packet: Int, _ verdict: String, _ reason: String, _ source: String, _ more: String = "") -> String {
+        static func line(_ packet: Int, _ verdict: String, _ reason: String, _ source: String, _ more: String = "")
+            -> String
+        {
             "{\"packet\":\(packet),\"verdict\":\"\(verdict)\",\"reason\":\"\(reason)\",\"source\":\"\(source)\"\(more)}"
         }
 
@@ -54,14 +58,18 @@ extension EndToEndTests {
                 withLists[3] = Self.line(4, "DROP", "blocked", "192.0.2.1")
                 let options = ["--block", "192.0.2.1", "--allow", Self.stranger]
                 #expect(try edge.done(["explain", "--json", path] + options).lines == withLists)
-                #expect(try edge.shell("$EDGE explain --json - < $1", [path]).lines == Self.lines, "from standard input")
+                #expect(
+                    try edge.shell("$EDGE explain --json - < $1", [path]).lines == Self.lines, "from standard input")
 
                 // People get a sentence each, and a sum.
                 let text = try edge.done("explain", path).output
-                for reason in [Reason.optionsDropped, .passed, .malformed, .ignored] { #expect(text.contains(reason.sentence)) }
+                for reason in [Reason.optionsDropped, .passed, .malformed, .ignored] {
+                    #expect(text.contains(reason.sentence))
+                }
                 #expect(text.contains("6 packets"))
 
-                expectFailure(try edge.run("explain", "--interface", "sip0", path), saying: "sip0", "vos-fastpath up sip0")
+                expectFailure(
+                    try edge.run("explain", "--interface", "sip0", path), saying: "sip0", "vos-fastpath up sip0")
                 try lab.up(.native)
                 try edge.done("block", "add", "192.0.2.1")
                 try edge.done("allow", "add", Self.stranger)
@@ -70,7 +78,8 @@ extension EndToEndTests {
                 let after = try edge.stats()
                 #expect(after.total == counters() && after.interfaces == before.interfaces, "nothing live moves")
                 expectFailure(
-                    try edge.run("explain", "--interface", "sip0", "--block", "192.0.2.1", path), code: 64, saying: "--interface")
+                    try edge.run("explain", "--interface", "sip0", "--block", "192.0.2.1", path), code: 64,
+                    saying: "--interface")
                 // The capture under a running edge sees what XDP passes.
                 let peer = lab.peer()
                 try lab.expect([peer.frame(peer.options())], counted: [.passed: 1], heard: [peer.options()])

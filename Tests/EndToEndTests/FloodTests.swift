@@ -23,7 +23,9 @@ extension EndToEndTests {
                     heard += lab.receiver.receive(timeout: .milliseconds(2)).count
                     return heard >= leaked.packets
                 }
-                #expect(arrived && leaked.packets > 0 && heard == leaked.packets, "without the edge it leaks: \(heard) of \(leaked)")
+                #expect(
+                    arrived && leaked.packets > 0 && heard == leaked.packets,
+                    "without the edge it leaks: \(heard) of \(leaked)")
 
                 try lab.up(mode, "--blocked-capacity", capacity)
                 try lab.command.done("block", "add", bad.address)
@@ -57,7 +59,8 @@ extension EndToEndTests {
                 let datagrams = lab.receiver.receive(timeout: .milliseconds(50))
                 #expect(datagrams.count { $0.source == bad.local.address } == 0, "leaked")
                 #expect(
-                    Set(datagrams.map(\.payload)) == Set((0..<sent).map { good.register($0) }), "good requests, each of them")
+                    Set(datagrams.map(\.payload)) == Set((0..<sent).map { good.register($0) }),
+                    "good requests, each of them")
                 #expect(datagrams.count == sent, "none twice")
             }
         }
@@ -98,7 +101,9 @@ extension EndToEndTests {
                 var last = try lab.command.stats()
                 for number in 0..<20 {
                     let capacity = number.isMultiple(of: 2) ? 4096 : 512
-                    try lab.command.done("up", "sip\(number % 2)", "--blocked-capacity", "\(capacity)", "--allowed-capacity", "\(capacity)")
+                    try lab.command.done(
+                        "up", "sip\(number % 2)", "--blocked-capacity", "\(capacity)", "--allowed-capacity",
+                        "\(capacity)")
                     #expect(try lab.command.status().list(.block)?.capacity == capacity)
                     #expect(try lab.command.list(.block) == entries)
                     try Self.expectNoFall(&last, lab)

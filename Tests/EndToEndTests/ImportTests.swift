@@ -18,22 +18,31 @@ extension EndToEndTests {
         }
 
         static let files = [
-            File(name: "empty", content: "", addresses: [], summary: "Done: 0 blocked, 0 skipped (invalid), 0 failed (map full)"),
             File(
-                name: "comments and blank lines", content: "# a feed\n\n  \n192.0.2.1 # a scanner\n\t192.0.2.2\t\n#192.0.2.3\n",
-                addresses: ["192.0.2.1", "192.0.2.2"], summary: "Done: 2 blocked, 0 skipped (invalid), 0 failed (map full)"),
+                name: "empty", content: "", addresses: [],
+                summary: "Done: 0 blocked, 0 skipped (invalid), 0 failed (map full)"),
+            File(
+                name: "comments and blank lines",
+                content: "# a feed\n\n  \n192.0.2.1 # a scanner\n\t192.0.2.2\t\n#192.0.2.3\n",
+                addresses: ["192.0.2.1", "192.0.2.2"],
+                summary: "Done: 2 blocked, 0 skipped (invalid), 0 failed (map full)"),
             File(
                 name: "CR LF, no end of line", content: "192.0.2.1\r\n\r\n192.0.2.2\r\n192.0.2.3",
-                addresses: ["192.0.2.1", "192.0.2.2", "192.0.2.3"], summary: "Done: 3 blocked, 0 skipped (invalid), 0 failed (map full)"),
+                addresses: ["192.0.2.1", "192.0.2.2", "192.0.2.3"],
+                summary: "Done: 3 blocked, 0 skipped (invalid), 0 failed (map full)"),
             File(
-                name: "repeated", content: "192.0.2.1\n192.0.2.2\n192.0.2.1\n192.0.2.1\n", addresses: ["192.0.2.1", "192.0.2.2"],
+                name: "repeated", content: "192.0.2.1\n192.0.2.2\n192.0.2.1\n192.0.2.1\n",
+                addresses: ["192.0.2.1", "192.0.2.2"],
                 summary: "Done: 2 blocked, 0 skipped (invalid), 0 failed (map full)"),
             File(
                 name: "bad lines",
-                content: "192.0.2.1\n999.1.2.3\n10.0.0.0/8\nabc.def.g.h\n\n192.0.2.2\n2001:db8::1\n192.0.2\n1.2.3.4.5\n-1.2.3.4\n0x7f.1\n",
-                addresses: ["192.0.2.1", "192.0.2.2"], summary: "Done: 2 blocked, 8 skipped (invalid), 0 failed (map full)",
+                content:
+                    "192.0.2.1\n999.1.2.3\n10.0.0.0/8\nabc.def.g.h\n\n192.0.2.2\n2001:db8::1\n192.0.2\n1.2.3.4.5\n-1.2.3.4\n0x7f.1\n",
+                addresses: ["192.0.2.1", "192.0.2.2"],
+                summary: "Done: 2 blocked, 8 skipped (invalid), 0 failed (map full)",
                 warnings: [
-                    "line 2: \"999.1.2.3\"", "line 3: \"10.0.0.0/8\"", "line 4: \"abc.def.g.h\"", "line 7: \"2001:db8::1\"",
+                    "line 2: \"999.1.2.3\"", "line 3: \"10.0.0.0/8\"", "line 4: \"abc.def.g.h\"",
+                    "line 7: \"2001:db8::1\"",
                     "line 8: \"192.0.2\"", "line 9: \"1.2.3.4.5\"", "line 10: \"-1.2.3.4\"", "line 11: \"0x7f.1\"",
                 ]),
         ]
@@ -75,11 +84,15 @@ extension EndToEndTests {
                 expectFailure(try edge.run("block", "import", "/etc"), saying: "/etc")
                 expectFailure(try edge.run("block", "import"), code: 64)
                 let garbage = "\(lab.laboratory.folder)/garbage"
-                try edge.shell("head -c 300000 /dev/zero > $1; head -c 100000 Package.resolved build/vos-fastpath >> $1", [garbage])
-                    .requireDone()
+                try edge.shell(
+                    "head -c 300000 /dev/zero > $1; head -c 100000 Package.resolved build/vos-fastpath >> $1", [garbage]
+                )
+                .requireDone()
                 let ran = try edge.run("block", "import", garbage)
-                #expect(ran.isDone && ran.lines.last?.hasPrefix("Done: 0 blocked, ") == true, "\(ran.exit) \(ran.lines)")
-                #expect(!ran.errors.utf8.contains { $0 < 32 && $0 != 10 }, "nothing of it reaches the terminal as it is")
+                #expect(
+                    ran.isDone && ran.lines.last?.hasPrefix("Done: 0 blocked, ") == true, "\(ran.exit) \(ran.lines)")
+                #expect(
+                    !ran.errors.utf8.contains { $0 < 32 && $0 != 10 }, "nothing of it reaches the terminal as it is")
                 #expect(try edge.export() == [])
             }
         }
@@ -89,14 +102,20 @@ extension EndToEndTests {
             try EdgeLab.with { lab in
                 let edge = lab.command
                 try lab.up(.native)
-                let addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.10", "9.255.255.255", "0.0.0.0", "255.255.255.255", "192.0.2.1"]
+                let addresses = [
+                    "10.0.0.1", "10.0.0.2", "10.0.0.10", "9.255.255.255", "0.0.0.0", "255.255.255.255", "192.0.2.1",
+                ]
                 for kind in PolicyKind.allCases {
                     try edge.done([kind.rawValue, "add"] + addresses)
-                    let sorted = ["0.0.0.0", "9.255.255.255", "10.0.0.1", "10.0.0.2", "10.0.0.10", "192.0.2.1", "255.255.255.255"]
+                    let sorted = [
+                        "0.0.0.0", "9.255.255.255", "10.0.0.1", "10.0.0.2", "10.0.0.10", "192.0.2.1", "255.255.255.255",
+                    ]
                     #expect(try edge.export(kind) == sorted)
-                    let ran = try edge.shell("$EDGE $1 export > $2 && $EDGE $1 remove $(cat $2) && $EDGE $1 import $2", [
-                        kind.rawValue, "\(lab.laboratory.folder)/export.txt",
-                    ])
+                    let ran = try edge.shell(
+                        "$EDGE $1 export > $2 && $EDGE $1 remove $(cat $2) && $EDGE $1 import $2",
+                        [
+                            kind.rawValue, "\(lab.laboratory.folder)/export.txt",
+                        ])
                     #expect(ran.lines.last?.contains(" 7 ") == true, "\(ran)")
                     #expect(try edge.export(kind) == sorted)
                 }
@@ -109,8 +128,11 @@ extension EndToEndTests {
                 let edge = lab.command
                 let path = "\(lab.laboratory.folder)/million.txt"
                 // 11.0.0.0 and on: the peers' own addresses are not among them.
-                try edge.shell("seq 0 999999 | awk '{ printf \"11.%d.%d.%d\\n\", $1 / 65536, $1 / 256 % 256, $1 % 256 }' > $1", [path])
-                    .requireDone()
+                try edge.shell(
+                    "seq 0 999999 | awk '{ printf \"11.%d.%d.%d\\n\", $1 / 65536, $1 / 256 % 256, $1 % 256 }' > $1",
+                    [path]
+                )
+                .requireDone()
                 try lab.up(.native, "--blocked-capacity", "1048576")
                 let ran = try edge.done("block", "import", path)
                 #expect(ran.lines.last == "Done: 1000000 blocked, 0 skipped (invalid), 0 failed (map full)", "\(ran)")

@@ -46,7 +46,9 @@ extension EndToEndTests {
 
                 try edge.done("up", "sip0")
                 #expect(
-                    try edge.list(.block) == [peer.address: "in force", "192.0.2.1": "in force", "192.0.2.3": "in force"])
+                    try edge.list(.block) == [
+                        peer.address: "in force", "192.0.2.1": "in force", "192.0.2.3": "in force",
+                    ])
                 #expect(try edge.list(.allow) == ["192.0.2.2": "in force"])
                 #expect(try edge.status().list(.block)?.capacity == 3000)
                 try lab.expect([peer.frame(peer.register())], counted: [.blocked: 1], heard: [])

@@ -25,7 +25,8 @@ extension EndToEndTests {
                 try edge.done("down", advice)
                 #expect(try edge.status().odd == [])
                 let again = try lab.laboratory.connect(
-                    .init(lab.edge, "sip0", lab.wires[0].here.address), .init(lab.laboratory.addHost("peer8"), "eth0", 0x0a61_0102))
+                    .init(lab.edge, "sip0", lab.wires[0].here.address),
+                    .init(lab.laboratory.addHost("peer8"), "eth0", 0x0a61_0102))
                 #expect(again.0.index != index)
                 #expect(try edge.status().interface("sip0") == nil, "no program, no pins")
                 try edge.done("up", "sip0")
@@ -48,7 +49,9 @@ extension EndToEndTests {
             }
         }
 
-        @Test("taken off by ip link: said; `up` puts it back with policy and counters", arguments: [XDPMode.native, .generic])
+        @Test(
+            "taken off by ip link: said; `up` puts it back with policy and counters",
+            arguments: [XDPMode.native, .generic])
         func takenOff(_ mode: XDPMode) throws {
             try EdgeLab.with { lab in
                 let edge = lab.command
@@ -72,7 +75,9 @@ extension EndToEndTests {
             }
         }
 
-        @Test("a foreign program: refused by its id, replaced with --force, left alone by `down`", arguments: [XDPMode.native, .generic])
+        @Test(
+            "a foreign program: refused by its id, replaced with --force, left alone by `down`",
+            arguments: [XDPMode.native, .generic])
         func foreign(_ mode: XDPMode) throws {
             try EdgeLab.with { lab in
                 let edge = lab.command
@@ -80,7 +85,9 @@ extension EndToEndTests {
                 let keyword = mode == .native ? "xdpdrv" : "xdpgeneric"
                 func attachForeign(_ force: [String] = []) throws {
                     try lab.edge.ip(
-                        force + ["link", "set", "dev", "sip0", keyword, "obj", "build/lab/empty_drop.bpf.o", "sec", "xdp"])
+                        force + [
+                            "link", "set", "dev", "sip0", keyword, "obj", "build/lab/empty_drop.bpf.o", "sec", "xdp",
+                        ])
                 }
                 try attachForeign()
                 let seen = try #require(try edge.status().interface("sip0"))
@@ -139,14 +146,17 @@ extension EndToEndTests {
             }
         }
 
-        @Test("loaded by ip link it is `classic`; commands use it; `up` over it adopts its lists", arguments: [XDPMode.native, .generic])
+        @Test(
+            "loaded by ip link it is `classic`; commands use it; `up` over it adopts its lists",
+            arguments: [XDPMode.native, .generic])
         func loadedByIP(_ mode: XDPMode) throws {
             try EdgeLab.with { lab in
                 let edge = lab.command
                 let peer = lab.peer()
                 let blocked = peer.spoofing(0xc000_0201)
                 try lab.edge.ip([
-                    "link", "set", "dev", "sip0", mode == .native ? "xdp" : "xdpgeneric", "obj", "build/sip_logic.bpf.o", "sec", "xdp",
+                    "link", "set", "dev", "sip0", mode == .native ? "xdp" : "xdpgeneric", "obj",
+                    "build/sip_logic.bpf.o", "sec", "xdp",
                 ])
                 try lab.expect(
                     peer.frames([peer.options(), peer.register(), TrafficTests.junk]),
@@ -193,7 +203,8 @@ extension EndToEndTests {
                     for id in $(bpftool -j prog show pinned "$1" | jq .map_ids[]); do
                         bpftool -j map show id $id | jq -r '"\\(.name) \\(.type) \\(.bytes_key) \\(.bytes_value) \\(.max_entries)"'
                     done | grep -v rodata | sort
-                    """, [pin]).requireDone()
+                    """, [pin]
+                ).requireDone()
                 #expect(
                     ran.lines == [
                         "sip_xdp_prog xdp gpl=true", "allowed_ips hash 4 1 256", "blocked_ips hash 4 1 1024",

@@ -15,7 +15,8 @@ extension EndToEndTests {
 
         static let commands = [
             ["up", "lo"], ["down", "--all"], ["down", "lo"], ["status"], ["stats"], ["block", "add", "192.0.2.1"],
-            ["block", "remove", "192.0.2.1"], ["block", "list"], ["block", "export"], ["block", "import", "Package.swift"],
+            ["block", "remove", "192.0.2.1"], ["block", "list"], ["block", "export"],
+            ["block", "import", "Package.swift"],
             ["allow", "add", "192.0.2.1"],
         ]
 
@@ -30,8 +31,10 @@ extension EndToEndTests {
         @Test("help and wrong usage need no root")
         func help() throws {
             for arguments in [
-                ["--help"], ["--version"], ["up", "--help"], ["down", "--help"], ["status", "--help"], ["stats", "--help"],
-                ["block", "--help"], ["block", "import", "--help"], ["explain", "--help"], ["doctor", "--help"], ["help"],
+                ["--help"], ["--version"], ["up", "--help"], ["down", "--help"], ["status", "--help"],
+                ["stats", "--help"],
+                ["block", "--help"], ["block", "import", "--help"], ["explain", "--help"], ["doctor", "--help"],
+                ["help"],
             ] {
                 let ran = try Self.asNobody(arguments)
                 #expect(ran.isDone && ran.errors == "" && !ran.output.isEmpty, "\(ran)")

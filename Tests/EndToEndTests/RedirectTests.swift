@@ -7,7 +7,9 @@ import Testing
 
 extension EndToEndTests {
     @Suite struct RedirectTests {
-        @Test("good SIP goes to the AF_XDP socket with its exact bytes, what is dropped does not", arguments: [XDPMode.native, .generic])
+        @Test(
+            "good SIP goes to the AF_XDP socket with its exact bytes, what is dropped does not",
+            arguments: [XDPMode.native, .generic])
         func redirect(_ mode: XDPMode) throws {
             try EdgeLab.with { lab in
                 let edge = lab.command
@@ -16,11 +18,14 @@ extension EndToEndTests {
                 try lab.up(mode)
                 try edge.done("block", "add", blocked.address)
                 let good = [peer.register(1), peer.invite(2), peer.register(3)]
-                let bad = [peer.frame(peer.options()), peer.frame(TrafficTests.junk), blocked.frame(blocked.register())]
+                let bad = [
+                    peer.frame(peer.options()), peer.frame(TrafficTests.junk), blocked.frame(blocked.register()),
+                ]
                 let frames = peer.frames(good)
                 let all = [bad[0], frames[0], bad[1], frames[1], bad[2], frames[2]]
                 try lab.expect(
-                    all, counted: [.passed: 3, .optionsDropped: 1, .malformed: 1, .blocked: 1], heard: good, "no socket")
+                    all, counted: [.passed: 3, .optionsDropped: 1, .malformed: 1, .blocked: 1], heard: good, "no socket"
+                )
 
                 do {
                     let xsk = try lab.edge.perform { () throws(Failure) in
@@ -55,7 +60,8 @@ extension EndToEndTests {
                 // Its owner is gone: the slot empties and packets pass again.
                 #expect(try eventually { try edge.status().interface("sip0")?.sockets == 0 })
                 try lab.expect(
-                    all, counted: [.passed: 3, .optionsDropped: 1, .malformed: 1, .blocked: 1], heard: good, "no socket again")
+                    all, counted: [.passed: 3, .optionsDropped: 1, .malformed: 1, .blocked: 1], heard: good,
+                    "no socket again")
             }
         }
     }

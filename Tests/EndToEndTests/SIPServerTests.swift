@@ -21,7 +21,9 @@ extension EndToEndTests {
             #expect(report.answered == count, "\(what): \(report)")
         }
 
-        @Test("calls, registrations and an allowed peer's OPTIONS all succeed, under a flood too; the scanner finds nothing")
+        @Test(
+            "calls, registrations and an allowed peer's OPTIONS all succeed, under a flood too; the scanner finds nothing"
+        )
         func calls() throws {
             try Self.with { network, edge in
                 let laboratory = network.laboratory
@@ -40,29 +42,38 @@ extension EndToEndTests {
                 let scanned = try edge.stats(network.edgeInterface(.scanner).name).total
                 #expect(scanned["options_dropped"] ?? 0 > 0)
                 #expect(
-                    scanned == counters([.optionsDropped: scanned["options_dropped"] ?? 0]), "every question was an OPTIONS: \(scanned)")
+                    scanned == counters([.optionsDropped: scanned["options_dropped"] ?? 0]),
+                    "every question was an OPTIONS: \(scanned)")
 
                 let local = Endpoint(flooder, port: 5060)
                 let server = network.serverEndpoint(from: .flooder)
                 let frame = Frame.udp(
-                    from: local, to: server, payload: SIPRequest.invite("callee", at: server, local: local, sequence: 1))
+                    from: local, to: server, payload: SIPRequest.invite("callee", at: server, local: local, sequence: 1)
+                )
                 let flood = LiveFlood(from: flooder, frame: frame, firstSource: flooder.address)
                 for isFlooded in [false, true] {
                     let what = isFlooded ? "with the flood on" : "quiet"
-                    let storm = isFlooded ? try flood.start(SendLimits(count: 100_000_000, duration: .seconds(30), rate: 100_000)) : nil
+                    let storm =
+                        isFlooded
+                        ? try flood.start(SendLimits(count: 100_000_000, duration: .seconds(30), rate: 100_000)) : nil
                     defer { storm?.stop() }
                     Self.expectAll(
-                        try network.sipp(.options, on: .trunk, port: 5061).run(in: laboratory, count: 20, rate: 20), 20, "OPTIONS, \(what)")
+                        try network.sipp(.options, on: .trunk, port: 5061).run(in: laboratory, count: 20, rate: 20), 20,
+                        "OPTIONS, \(what)")
                     Self.expectAll(
-                        try network.sipp(.register, on: .phone, port: 5061, user: "phone").run(in: laboratory, count: 20, rate: 20), 20,
+                        try network.sipp(.register, on: .phone, port: 5061, user: "phone").run(
+                            in: laboratory, count: 20, rate: 20), 20,
                         "REGISTER, \(what)")
                     Self.expectAll(
-                        try network.sipp(.call, on: .phone, port: 5062).run(in: laboratory, count: 40, rate: 20), 40, "calls, \(what)")
+                        try network.sipp(.call, on: .phone, port: 5062).run(in: laboratory, count: 40, rate: 20), 40,
+                        "calls, \(what)")
                     if let storm {
                         storm.stop()
                         let sent = try storm.join()
                         let name = network.edgeInterface(.flooder).name
-                        let isExact = try eventually { try edge.stats(name).total == counters([.blocked: sent.packets]) }
+                        let isExact = try eventually {
+                            try edge.stats(name).total == counters([.blocked: sent.packets])
+                        }
                         #expect(isExact && sent.packets > 10_000, "\(sent)")
                     }
                 }

@@ -10,7 +10,8 @@ extension EndToEndTests {
         @Test("native mode sees ten, generic mode one, and `up` warns of it", arguments: [XDPMode.native, .generic])
         func segments(_ mode: XDPMode) throws {
             try EdgeLab.with { lab in
-                let sender = try DatagramSender(on: lab.wire.there.host, localPort: 5060, to: lab.wire.here.address, port: 5060)
+                let sender = try DatagramSender(
+                    on: lab.wire.there.host, localPort: 5060, to: lab.wire.here.address, port: 5060)
                 let peer = lab.peer()
                 let payloads = SegmentedMix.payloads(to: peer.server, local: peer.local)
                 #expect(payloads.count == 10)

@@ -14,7 +14,8 @@ extension EndToEndTests {
                 let sources = [0, 1].map { lab.peer($0).spoofing(0xc000_0201) }
                 let request = sources[0].register()
                 for number in [0, 1] {
-                    try lab.expect([sources[number].frame(request)], over: number, counted: [.passed: 1], heard: [request])
+                    try lab.expect(
+                        [sources[number].frame(request)], over: number, counted: [.passed: 1], heard: [request])
                 }
                 try lab.command.done("block", "add", "192.0.2.1")
                 for number in [0, 1] {
@@ -47,14 +48,16 @@ extension EndToEndTests {
                 try other.done("up", "sip0")
                 // Two dump orders, two points of view: each names the other's by its namespace.
                 #expect(Set(try lab.command.stats().interfaces.map(\.name)) == ["sip0", "sip0@\(namespace)"])
-                #expect(Set(try other.stats().interfaces.map(\.name)) == ["sip0", "sip0@fastpath-\(Edge.instance).edge"])
+                #expect(
+                    Set(try other.stats().interfaces.map(\.name)) == ["sip0", "sip0@fastpath-\(Edge.instance).edge"])
                 #expect(Set(try lab.command.status().interfaces.compactMap(\.namespace)) == [namespace])
 
                 try other.done("block", "add", "192.0.2.1")
                 let here = lab.peer().spoofing(0xc000_0201)
                 try lab.expect([here.frame(here.register())], counted: [.blocked: 1], heard: [])
                 let there = Peer(
-                    local: Endpoint(mac: wire.there.mac, address: 0xc000_0201, port: 5060), server: Endpoint(wire.here, port: 5060))
+                    local: Endpoint(mac: wire.there.mac, address: 0xc000_0201, port: 5060),
+                    server: Endpoint(wire.here, port: 5060))
                 try RawSender(wire.there).send([there.frame(there.options()), there.frame(there.register())])
                 let counted = try eventually { try other.stats("sip0").total == counters([.blocked: 2]) }
                 #expect(counted)
@@ -114,7 +117,8 @@ extension EndToEndTests {
 
                 for arguments in [[], ["--blocked-capacity", "2000"], ["--allowed-capacity", "300"], []] {
                     try edge.done(["up", "sip0"] + arguments)
-                    try lab.expect(sent, counted: [.blocked: 1, .passed: 1], heard: [allowed.options()], "\(arguments)")
+                    try lab.expect(
+                        sent, counted: [.blocked: 1, .passed: 1], heard: [allowed.options()], "\(arguments)")
                     #expect(try edge.list(.block) == ["10.99.0.2": "by hand", "192.0.2.7": "in force"])
                 }
                 // Other changes of the list leave it alone.

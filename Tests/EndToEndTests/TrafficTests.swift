@@ -21,11 +21,14 @@ extension EndToEndTests {
 
         /// Every kind of packet that a stranger, a blocked and an allowed source may send.
         static func kinds(_ peer: Peer, blocked: Peer, allowed: Peer, count: Int) -> [Kind] {
-            func kind(_ name: String, _ peer: Peer, _ reason: Reason, port: UInt16 = 5060, _ payload: (Int) -> [UInt8]) -> Kind {
+            func kind(_ name: String, _ peer: Peer, _ reason: Reason, port: UInt16 = 5060, _ payload: (Int) -> [UInt8])
+                -> Kind
+            {
                 let payloads = (1...count).map(payload)
                 let frames = payloads.map { peer.frame($0, port: port) }
                 // A socket on port 5060 hears nothing of another port.
-                return Kind(name: name, frames: frames, payloads: port == 5060 ? payloads : [], reason: reason, count: count)
+                return Kind(
+                    name: name, frames: frames, payloads: port == 5060 ? payloads : [], reason: reason, count: count)
             }
             let short = Array("REGISTER sip:a".utf8)
             return [
@@ -44,13 +47,17 @@ extension EndToEndTests {
             ]
         }
 
-        @Test("every packet is counted once, under its reason, and arrives or does not", arguments: [XDPMode.native, .generic])
+        @Test(
+            "every packet is counted once, under its reason, and arrives or does not",
+            arguments: [XDPMode.native, .generic])
         func exact(_ mode: XDPMode) throws {
             try EdgeLab.with { lab in
                 let peer = lab.peer()
                 let (blocked, allowed) = (peer.spoofing(0x0a61_0132), peer.spoofing(0x0a61_0133))
                 let kinds = Self.kinds(peer, blocked: blocked, allowed: allowed, count: 40)
-                for kind in kinds { #expect(try lab.hear(kind.frames) == kind.payloads, "without the edge: \(kind.name)") }
+                for kind in kinds {
+                    #expect(try lab.hear(kind.frames) == kind.payloads, "without the edge: \(kind.name)")
+                }
 
                 try lab.up(mode)
                 try lab.command.done("block", "add", blocked.address)
@@ -59,7 +66,8 @@ extension EndToEndTests {
                 for kind in kinds {
                     let counted = kind.reason.isCounted ? [kind.reason: kind.count] : [:]
                     try lab.expect(
-                        kind.frames, counted: counted, heard: kind.reason.verdict == .pass ? kind.payloads : [], "\(kind.name)")
+                        kind.frames, counted: counted, heard: kind.reason.verdict == .pass ? kind.payloads : [],
+                        "\(kind.name)")
                     if kind.reason.isCounted { all[kind.reason, default: 0] += kind.count }
                 }
                 all[.passed, default: 0] += kinds.count  // the markers
@@ -75,12 +83,15 @@ extension EndToEndTests {
                 // Three fragments at an MTU of 1500.
                 let register = try #require(SIPRequest.padded(peer.register(), to: 4000))
                 let options = try #require(SIPRequest.padded(peer.options(), to: 4000))
-                let sender = try DatagramSender(on: lab.wire.there.host, localPort: 5060, to: lab.wire.here.address, port: 5060)
+                let sender = try DatagramSender(
+                    on: lab.wire.there.host, localPort: 5060, to: lab.wire.here.address, port: 5060)
                 /// Sends from the stack, which fragments, then looks.
                 func heard(_ payloads: [[UInt8]]) throws -> [[UInt8]] {
                     let sentBefore = try lab.wire.there.statistics().sent
                     try sender.send(payloads)
-                    #expect(try lab.wire.there.statistics().sent - sentBefore == UInt64(3 * payloads.count), "three fragments each")
+                    #expect(
+                        try lab.wire.there.statistics().sent - sentBefore == UInt64(3 * payloads.count),
+                        "three fragments each")
                     // The marker comes behind them; what is heard before it counts.
                     return lab.receiver.receive(timeout: .milliseconds(100)).map(\.payload)
                 }
@@ -94,7 +105,8 @@ extension EndToEndTests {
             }
         }
 
-        @Test("TCP to port 5060 and ICMP pass uncounted, of a blocked source too", arguments: [XDPMode.native, .generic])
+        @Test(
+            "TCP to port 5060 and ICMP pass uncounted, of a blocked source too", arguments: [XDPMode.native, .generic])
         func otherProtocols(_ mode: XDPMode) throws {
             try EdgeLab.with { lab in
                 let peer = lab.peer()
@@ -102,7 +114,8 @@ extension EndToEndTests {
                 defer { close(listener) }
                 let there = lab.wire.there.host
                 func connects() throws -> Bool {
-                    try there.perform { () throws(Failure) in Sockets.tcpConnects(to: lab.wire.here.address, port: 5060) }
+                    try there.perform { () throws(Failure) in Sockets.tcpConnects(to: lab.wire.here.address, port: 5060)
+                    }
                 }
                 func echoes() throws -> Bool {
                     try there.perform { () throws(Failure) in Sockets.echoes(lab.wire.here.address) }
@@ -159,7 +172,9 @@ extension EndToEndTests {
                         try sender.send([peer.frame(step.payload)])
                         let counted = try eventually { try lab.command.stats().counters(of: "sip0") != before }
                         let now = try #require(try lab.command.stats().counters(of: "sip0"))
-                        #expect(counted && now - before == counters([step.reason: 1]), "round \(round), step \(number): \(step.command)")
+                        #expect(
+                            counted && now - before == counters([step.reason: 1]),
+                            "round \(round), step \(number): \(step.command)")
                     }
                 }
                 traffic.stop()
@@ -170,7 +185,8 @@ extension EndToEndTests {
                 #expect(try lab.command.stats().counters(of: "sip1") == counters([.passed: sent.packets]))
                 let heard = lab.receiver.receive(timeout: .milliseconds(50))
                 #expect(heard.count { $0.source == other.local.address } == sent.packets)
-                #expect(heard.count { $0.source == peer.local.address } == rounds * steps.count { $0.reason == .passed })
+                #expect(
+                    heard.count { $0.source == peer.local.address } == rounds * steps.count { $0.reason == .passed })
             }
         }
     }

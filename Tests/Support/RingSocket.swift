@@ -21,8 +21,12 @@ public final class RingSocket {
         let length: Int
         let offsets: xdp_ring_offset
 
-        var producer: UnsafeMutablePointer<UInt32> { (memory + Int(offsets.producer)).assumingMemoryBound(to: UInt32.self) }
-        var consumer: UnsafeMutablePointer<UInt32> { (memory + Int(offsets.consumer)).assumingMemoryBound(to: UInt32.self) }
+        var producer: UnsafeMutablePointer<UInt32> {
+            (memory + Int(offsets.producer)).assumingMemoryBound(to: UInt32.self)
+        }
+        var consumer: UnsafeMutablePointer<UInt32> {
+            (memory + Int(offsets.consumer)).assumingMemoryBound(to: UInt32.self)
+        }
 
         func slot<Value>(_ index: UInt32, as type: Value.Type) -> UnsafeMutablePointer<Value> {
             let place = Int(index) % RingSocket.frames * MemoryLayout<Value>.stride
@@ -52,7 +56,9 @@ public final class RingSocket {
         }
         fill = try Self.ring(fd, offsets.fr, MemoryLayout<UInt64>.stride, at: 0x1_0000_0000)  // XDP_UMEM_PGOFF_FILL_RING
         receive = try Self.ring(fd, offsets.rx, MemoryLayout<xdp_desc>.stride, at: 0)  // XDP_PGOFF_RX_RING
-        for index in 0..<UInt32(Self.frames) { fill.slot(index, as: UInt64.self).pointee = UInt64(Int(index) * Self.frameSize) }
+        for index in 0..<UInt32(Self.frames) {
+            fill.slot(index, as: UInt64.self).pointee = UInt64(Int(index) * Self.frameSize)
+        }
         // Nobody reads the ring before the bind below, a system call.
         fill.producer.pointee = UInt32(Self.frames)
 
@@ -65,10 +71,14 @@ public final class RingSocket {
         // Behind the death of an earlier owner the queue is free again after a moment.
         for attempt in 0... {
             let result = withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(fd, $0, socklen_t(MemoryLayout<sockaddr_xdp>.size)) }
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(fd, $0, socklen_t(MemoryLayout<sockaddr_xdp>.size))
+                }
             }
             if result == 0 { break }
-            guard errno == EBUSY, attempt < 100 else { throw FixtureError(text: "bind an AF_XDP socket: \(errorText(errno))") }
+            guard errno == EBUSY, attempt < 100 else {
+                throw FixtureError(text: "bind an AF_XDP socket: \(errorText(errno))")
+            }
             usleep(10_000)
         }
     }
@@ -110,7 +120,9 @@ public final class RingSocket {
 
     private static func ring(_ fd: Int32, _ offsets: xdp_ring_offset, _ slot: Int, at place: Int) throws -> Ring {
         let length = Int(offsets.desc) + frames * slot
-        return Ring(memory: try map(fd, length, MAP_SHARED | Int32(MAP_POPULATE), offset: place), length: length, offsets: offsets)
+        return Ring(
+            memory: try map(fd, length, MAP_SHARED | Int32(MAP_POPULATE), offset: place), length: length,
+            offsets: offsets)
     }
 
     private static func map(_ fd: Int32, _ length: Int, _ flags: Int32, offset: Int) throws -> UnsafeMutableRawPointer {

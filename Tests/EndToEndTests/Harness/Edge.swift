@@ -74,7 +74,8 @@ struct Edge {
         let all = environment.merging(["EDGE": Self.path]) { $1 }
         let outcome = try Shell.outcome(of: arguments, in: host?.namespace, timeout: timeout, environment: all)
         return Ran(
-            command: arguments.joined(separator: " "), exit: outcome.exit, output: outcome.output, errors: outcome.errors)
+            command: arguments.joined(separator: " "), exit: outcome.exit, output: outcome.output,
+            errors: outcome.errors)
     }
 
     func stats(_ interface: String? = nil) throws -> StatsReport {

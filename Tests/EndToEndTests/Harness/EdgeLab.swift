@@ -98,9 +98,11 @@ final class EdgeLab {
         _ = receiver.receive(timeout: .zero)
         let wire = wires[number]
         markers += 1
-        let marker = SIPRequest.register(to: peer(number).server, local: peer(number).local, sequence: 900_000 + markers)
+        let marker = SIPRequest.register(
+            to: peer(number).server, local: peer(number).local, sequence: 900_000 + markers)
         let local = Endpoint(mac: wire.there.mac, address: 0x0a61_fe01, port: 5060)
-        let sent = try RawSender(wire.there).send(frames + [Frame.udp(from: local, to: peer(number).server, payload: marker)])
+        let sent = try RawSender(wire.there).send(
+            frames + [Frame.udp(from: local, to: peer(number).server, payload: marker)])
         #expect(sent.refused == 0, "the wire had no room")
         var heard: [[UInt8]] = []
         let arrived = eventually(within: .seconds(5)) {
@@ -112,7 +114,9 @@ final class EdgeLab {
     }
 
     /// What arrives without the edge's doing: every frame, for the positive control.
-    func expectAllHeard(_ payloads: [[UInt8]], _ frames: [[UInt8]], sourceLocation: SourceLocation = #_sourceLocation) throws {
+    func expectAllHeard(_ payloads: [[UInt8]], _ frames: [[UInt8]], sourceLocation: SourceLocation = #_sourceLocation)
+        throws
+    {
         #expect(try hear(frames) == payloads, "without the edge everything arrives", sourceLocation: sourceLocation)
     }
 
@@ -148,7 +152,9 @@ struct Peer {
 
     func options(_ number: Int = 1) -> [UInt8] { SIPRequest.options(to: server, local: local, sequence: number) }
     func register(_ number: Int = 1) -> [UInt8] { SIPRequest.register(to: server, local: local, sequence: number) }
-    func invite(_ number: Int = 1) -> [UInt8] { SIPRequest.invite("callee", at: server, local: local, sequence: number) }
+    func invite(_ number: Int = 1) -> [UInt8] {
+        SIPRequest.invite("callee", at: server, local: local, sequence: number)
+    }
 
     func frame(_ payload: [UInt8], port: UInt16 = 5060) -> [UInt8] {
         var server = server

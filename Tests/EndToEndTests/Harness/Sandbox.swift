@@ -34,13 +34,15 @@ final class Sandbox {
     }
 
     /// Runs anything in it, from the project's folder.
-    func run(_ arguments: [String], timeout: Duration = .seconds(60), environment: [String: String] = [:]) throws -> Ran {
+    func run(_ arguments: [String], timeout: Duration = .seconds(60), environment: [String: String] = [:]) throws -> Ran
+    {
         let path = FileManager.default.currentDirectoryPath
         let outcome = try Shell.outcome(
             of: ["nsenter", "--target", "\(holder.pid)", "--mount", "--net", "--", "env", "--chdir", path] + arguments,
             timeout: timeout, environment: environment)
         return Ran(
-            command: arguments.joined(separator: " "), exit: outcome.exit, output: outcome.output, errors: outcome.errors)
+            command: arguments.joined(separator: " "), exit: outcome.exit, output: outcome.output,
+            errors: outcome.errors)
     }
 
     /// A script of scripts/.
@@ -56,7 +58,8 @@ final class Sandbox {
 
     /// What is left: namespaces, interfaces, pins, the lock, programs on interfaces.
     func remains() throws -> [String] {
-        try run(["bash", "-c", "ls /run/netns /sys/fs/bpf; ip -o link | grep -v ' lo:'; ip -o link | grep -o xdp.*"]).lines
+        try run(["bash", "-c", "ls /run/netns /sys/fs/bpf; ip -o link | grep -v ' lo:'; ip -o link | grep -o xdp.*"])
+            .lines
             .filter { !["/run/netns:", "/sys/fs/bpf:", "maps.debug", "progs.debug"].contains($0) }
     }
 }

@@ -28,7 +28,9 @@ enum Sockets {
         defer { close(pinger) }
         // Type 8, code 0, checksum over type, identifier 0x0102 and sequence 1 (RFC 792).
         let request: [UInt8] = [8, 0, 0xf6, 0xfc, 0x01, 0x02, 0, 1]
-        guard withAddress(address, 0, { sendto(pinger, request, request.count, 0, $0, $1) }) == request.count else { return false }
+        guard withAddress(address, 0, { sendto(pinger, request, request.count, 0, $0, $1) }) == request.count else {
+            return false
+        }
         var polled = pollfd(fd: pinger, events: Int16(POLLIN), revents: 0)
         guard poll(&polled, 1, 2000) == 1 else { return false }
         var buffer = [UInt8](repeating: 0, count: 1500)
