@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/rtnetlink.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -12,13 +14,44 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static bool is_changing(unsigned long long number)
+static bool is_changing_bpf(unsigned long long command)
 {
-	switch (number) {
+	switch (command) {
+	case BPF_MAP_UPDATE_ELEM:
+	case BPF_MAP_DELETE_ELEM:
+	case BPF_MAP_UPDATE_BATCH:
+	case BPF_MAP_DELETE_BATCH:
+	case BPF_MAP_FREEZE:
+	case BPF_OBJ_PIN:
+		return true;
+	default: /* asks, or makes what is gone with the process */
+		return false;
+	}
+}
+
+/* Is it a message that sets something on a link? Others ask. */
+static bool is_changing_message(pid_t child, unsigned long long message)
+{
+	union {
+		long word;
+		struct {
+			__u32 length;
+			__u16 type;
+		} head; /* of a struct nlmsghdr */
+	} start = { .word = ptrace(PTRACE_PEEKDATA, child, (void *)message, NULL) };
+
+	return start.head.type == RTM_SETLINK;
+}
+
+static bool is_changing(pid_t child, const struct __ptrace_syscall_info *info)
+{
+	switch (info->entry.nr) {
 	case SYS_bpf:
+		return is_changing_bpf(info->entry.args[0]);
 	case SYS_sendto:
-	case SYS_sendmsg:
+		return is_changing_message(child, info->entry.args[1]);
 	case SYS_write:
+		return info->entry.args[0] > STDERR_FILENO;
 	case SYS_pwrite64:
 	case SYS_fsync:
 	case SYS_fdatasync:
@@ -81,9 +114,11 @@ int support_kill_at(const char *path, char *const arguments[], char *const envir
 		memset(&info, 0, sizeof(info));
 		if (ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof(info), &info) < 0)
 			return -1;
-		if (info.op != PTRACE_SYSCALL_INFO_ENTRY || !is_changing(info.entry.nr))
+		if (info.op != PTRACE_SYSCALL_INFO_ENTRY || !is_changing(child, &info))
 			continue;
-		if (++result->changes == at)
+		if (++result->changes == at) {
 			kill(child, SIGKILL);
+			return waitpid(child, &result->status, 0) == child ? 0 : -1;
+		}
 	}
 }

@@ -23,13 +23,13 @@ extension EndToEndTests {
             }
         }
 
-        /// Record and kernel agree, and nothing is odd.
-        static func expectWhole(_ edge: Edge, _ wanted: Set<String>, _ place: String) throws {
+        /// Record and kernel agree, and nothing is odd but what `tolerated` names.
+        static func expectWhole(_ edge: Edge, _ wanted: Set<String>, _ place: String, tolerated: Set<String> = []) throws {
             let states = try edge.list(.block)
             #expect(Set(states.keys) == wanted, "\(place): \(states)")
             #expect(Set(states.values).isSubset(of: ["in force"]), "\(place): \(states)")
-            #expect(try edge.status().odd == [], "\(place)")
             let status = try edge.status()
+            #expect(Set(status.odd).isSubset(of: tolerated), "\(place): \(status.odd)")
             #expect(status.list(.block)?.inKernel == wanted.count, "\(place)")
         }
 
@@ -38,33 +38,25 @@ extension EndToEndTests {
             return try lab.hear([peer.frame(peer.register())], over: number) == []
         }
 
-        struct Change: CustomTestStringConvertible, Sendable {
-            var arguments: [String]
-            /// Every so many calls; a call costs a fraction of a second.
-            var every = 1
-            var testDescription: String { arguments.joined(separator: " ") }
-        }
-
         static let changes = [
-            Change(arguments: ["up", "sip0"]),
-            Change(arguments: ["up", "sip1", "--object", "build/sip_logic.bpf.o"]),
-            Change(arguments: ["up", "sip0", "--blocked-capacity", "2048", "--allowed-capacity", "512"]),
+            ["up", "sip0"], ["up", "sip1", "--object", "build/sip_logic.bpf.o"],
+            ["up", "sip0", "--blocked-capacity", "2048", "--allowed-capacity", "512"],
         ]
 
         @Test("`up` over a running edge", arguments: changes)
-        func replacement(_ change: Change) throws {
+        func replacement(_ arguments: [String]) throws {
             try EdgeLab.with(["sip0", "sip1"]) { lab in
                 let edge = lab.command
                 try lab.up(.native)
                 let blocked = [lab.peer(0).address, lab.peer(1).address, "192.0.2.1"]
                 try edge.done(["block", "add"] + blocked)
                 var before = try edge.stats()
-                let deaths = try edge.dyingEverywhere(change.arguments, every: change.every) {
-                    // Back to the smaller lists, which also mends.
+                let deaths = try edge.dyingEverywhere(arguments) {
+                    // Back to the smaller lists.
                     try edge.done("up", "sip0", "--blocked-capacity", "1024", "--allowed-capacity", "256")
+                    if try edge.status().odd == ["own_lists"] { try edge.done("up", "sip1") }
                     try Self.expectWhole(edge, Set(blocked), "prepared")
-                } check: { number in
-                    let place = "killed at change \(number) of \(change.testDescription)"
+                } check: { place in
                     #expect(try Self.isBlocked(lab, over: 0) && Self.isBlocked(lab, over: 1), "\(place): it leaks")
                     try Self.expectHonest(edge, place)
                     let now = try edge.stats()
@@ -73,16 +65,14 @@ extension EndToEndTests {
                         #expect(moved == counters([.blocked: 1, .passed: 1]), "\(place): \(name)")
                     }
                     before = now
-                    // Any change of a list mends, too.
+                    // Any change of a list mends lists, too; an interface that reads new ones already waits for `up`.
                     try edge.done("block", "add", "192.0.2.2")
-                    try Self.expectWhole(edge, Set(blocked + ["192.0.2.2"]), place)
-                    #expect(
-                        try Self.isBlocked(lab, over: 0) && Self.isBlocked(lab, over: 1),
-                        "\(place): it leaks when mended")
+                    try Self.expectWhole(edge, Set(blocked + ["192.0.2.2"]), place, tolerated: ["own_lists"])
+                    #expect(try Self.isBlocked(lab, over: 0) && Self.isBlocked(lab, over: 1), "\(place): it leaks when mended")
                     try edge.done("block", "remove", "192.0.2.2")
                     before = try edge.stats()
                 }
-                #expect(deaths > 10, "it was killed \(deaths) times")
+                #expect(deaths > 5, "it was killed \(deaths) times")
             }
         }
 
@@ -99,13 +89,17 @@ extension EndToEndTests {
                     try edge.done("up", "sip0")
                     try Self.expectWhole(edge, blocked, "prepared")
                     #expect(try Self.isBlocked(lab))
-                } check: { number in
-                    let place = "killed at change \(number) of down"
+                } check: { place in
                     #expect(try Set(edge.list(.block).keys) == blocked, "\(place): the record keeps them")
                     // It filters whole or not at all, and status tells which.
                     let isFiltering = try edge.status().interface("sip0")?.filtering ?? false
                     #expect(try Self.isBlocked(lab) == isFiltering, "\(place)")
-                    _ = try edge.run("down", "sip0")
+                    try Self.expectHonest(edge, place)
+                    // An empty folder holds nothing in the kernel; a list does.
+                    if !isFiltering, namesInFolder(edge.pinRoot).contains(where: { $0.hasSuffix("_ips") }) {
+                        #expect(try edge.status().odd != [], "\(place): it is said")
+                    }
+                    try edge.done("down", "--all")
                     #expect(access(edge.pinRoot, F_OK) != 0, "\(place): the next `down` takes all away")
                     #expect(try UpTests.attached(lab.edge, "sip0") == "", "\(place)")
                     #expect(try Set(edge.list(.block).keys) == blocked, "\(place): the record keeps them")
@@ -115,8 +109,7 @@ extension EndToEndTests {
                 let deathsUp = try edge.dyingEverywhere(["up", "sip0"]) {
                     try edge.done("down", "--all")
                     #expect(try !Self.isBlocked(lab))
-                } check: { number in
-                    let place = "killed at change \(number) of the first up"
+                } check: { place in
                     let isFiltering = try edge.status().interface("sip0")?.filtering ?? false
                     #expect(try Self.isBlocked(lab) == isFiltering, "\(place)")
                     try Self.expectHonest(edge, place)
@@ -132,11 +125,9 @@ extension EndToEndTests {
         func imports() throws {
             try EdgeLab.with { lab in
                 let edge = lab.command
-                try lab.up(.native, "--blocked-capacity", "131072")
-                try edge.done("block", "add", lab.peer().address)
                 let file = "\(lab.laboratory.folder)/feed.txt"
                 // Several batches for the record and for the kernel.
-                let addresses = (0..<50_000).map { "\(IPPrefix(ipv4: 0x6440_0000 + UInt32($0) * 3))" }
+                let addresses = (0..<20_000).map { "\(IPPrefix(ipv4: 0x6440_0000 + UInt32($0) * 3))" }
                 try Text.write(addresses.joined(separator: "\n"), to: file)
                 let whole = Set(addresses + [lab.peer().address])
 
@@ -144,27 +135,21 @@ extension EndToEndTests {
                     #expect(try Self.isBlocked(lab), "\(place)")
                     let status = try #require(try edge.status().list(.block))
                     #expect(status.byHand == 0, "\(place): unknown to the record: \(status)")
-                    #expect(
-                        [1, whole.count].contains(status.recorded), "\(place): the record is one transaction: \(status)"
-                    )
+                    #expect([1, whole.count].contains(status.recorded), "\(place): the record is one transaction: \(status)")
                     #expect(status.missing == status.recorded - (status.inKernel ?? -1), "\(place): \(status)")
                     // Mended by the next change, whatever it is.
                     let mended = try edge.done("allow", "add", "192.0.2.1")
                     let now = try #require(try edge.status().list(.block))
                     #expect(now.missing == 0 && now.inKernel == status.recorded, "\(place): \(now)")
                     #expect(try edge.status().odd == [], "\(place)")
-                    if status.missing > 0 {
-                        #expect(mended.errors.contains("cut off"), "\(place): it says so: \(mended)")
-                    }
+                    if status.missing > 0 { #expect(mended.errors.contains("cut off"), "\(place): it says so: \(mended)") }
                 }
-                let deathsIn = try edge.dyingEverywhere(["block", "import", file], every: 3) {
-                    try edge.shell(
-                        "$EDGE block export | grep ^100. | xargs -rn 20000 $EDGE block remove", timeout: .seconds(60)
-                    )
-                    .requireDone()
-                    #expect(try edge.export() == [lab.peer().address])
+                let deathsIn = try edge.dyingEverywhere(["block", "import", file], most: 16) {
+                    try edge.done("down", "--all", "--purge")
+                    try lab.up(.native, "--blocked-capacity", "32768")
+                    try edge.done("block", "add", lab.peer().address)
                 } check: {
-                    try check("killed at change \($0) of an import")
+                    try check($0)
                 }
                 #expect(deathsIn >= 5, "it was killed \(deathsIn) times")
                 try edge.done("block", "import", file)
@@ -178,19 +163,15 @@ extension EndToEndTests {
                 let edge = lab.command
                 try lab.up(.native, "--blocked-capacity", "262144")
                 let file = "\(lab.laboratory.folder)/feed.txt"
-                try Text.write(
-                    (0..<200_000).map { "\(IPPrefix(ipv4: 0x6440_0000 + UInt32($0)))" }.joined(separator: "\n"),
-                    to: file)
+                try Text.write((0..<200_000).map { "\(IPPrefix(ipv4: 0x6440_0000 + UInt32($0)))" }.joined(separator: "\n"), to: file)
                 var outcomes: Set<Int> = []
-                for milliseconds in stride(from: 5, to: 800, by: 60) {
+                for milliseconds in [1, 5, 20, 50, 100, 200, 400, 800, 1600, 5000] {
                     let child = try Child.start(
                         [Edge.path, "block", "import", file], in: lab.edge.namespace, environment: edge.environment)
                     _ = try child.wait(timeout: .milliseconds(milliseconds))
                     child.end()
                     let status = try #require(try edge.status().list(.block))
-                    #expect(
-                        status.byHand == 0 && [0, 200_000].contains(status.recorded),
-                        "after \(milliseconds) ms: \(status)")
+                    #expect(status.byHand == 0 && [0, 200_000].contains(status.recorded), "after \(milliseconds) ms: \(status)")
                     outcomes.insert(status.recorded)
                     try edge.done("allow", "add", "192.0.2.1")
                     let now = try #require(try edge.status().list(.block))

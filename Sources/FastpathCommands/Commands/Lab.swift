@@ -2,6 +2,7 @@
 import ArgumentParser
 import FastpathControl
 import FastpathCore
+import FastpathKernel
 import FastpathLab
 
 struct Lab: ParsableCommand {
@@ -41,6 +42,7 @@ struct LabUp: EdgeCommand {
         let control = try context.instance.edgeControl()
         _ = try Simulation.setUp()
         do throws(Failure) {
+            try control.forgetGoneInterfaces()
             let status = try control.status(of: Simulation.hostInterface)
             if !status.edges.contains(where: { $0.edge.isFilteringForUs && $0.edge.isPinned }) {
                 let report = try control.up(UpRequest(interface: Simulation.hostInterface), now: now())
@@ -123,7 +125,9 @@ struct LabDown: EdgeCommand {
         // The network goes in any case, and the program on it with it.
         var trouble: Failure?
         do throws(Failure) {
-            _ = try context.instance.edgeControl().down(.interface(Simulation.hostInterface), now: now())
+            let control = try context.instance.edgeControl()
+            try control.forgetGoneInterfaces()
+            _ = try control.down(.interface(Simulation.hostInterface), now: now())
         } catch {
             if error.kind != .notLoaded && error.kind != .noInterface { trouble = error }
         }
@@ -135,5 +139,16 @@ struct LabDown: EdgeCommand {
             context.output.line("The simulated peer is gone.")
         }
         return .done
+    }
+}
+
+extension EdgeControl {
+    /// Removes the pins of interfaces that are gone from this host's own network: the simulation's are left behind when
+    /// somebody deletes its namespace by hand.
+    fileprivate func forgetGoneInterfaces() throws(Failure) {
+        let here = try NetworkNamespace.current().cookie
+        for edge in try status().edges.map(\.edge) where edge.name == nil && edge.interface.namespace == here {
+            _ = try down(.interface(edge.interface.pinName), now: now())
+        }
     }
 }

@@ -13,7 +13,8 @@ struct support_killed {
  * Runs a program, its input and output /dev/null, and kills it with SIGKILL
  * when it enters its `at`-th changing system call (from 1 on), before the
  * kernel has done anything of it; with `at` 0 it runs to its end. Changing is
- * what may leave a trace behind: bpf(2), netlink messages, and whatever writes,
+ * what leaves a trace when the process is gone: writes to BPF maps, pins and
+ * freezes, netlink messages that set something on a link, and whatever writes,
  * makes, renames, cuts, syncs or removes a file. 0, or -1 with errno set.
  */
 int support_kill_at(const char *path, char *const arguments[], char *const environment[], int at,

@@ -5,16 +5,9 @@ import FastpathLab
 import Glibc
 
 extension Edge {
-    /// How a command ended that was to be killed.
-    enum Death: Equatable {
-        case killed
-        /// It had fewer changing system calls than that; the exit code.
-        case ended(Int32)
-    }
-
     /// Runs the command and kills it with SIGKILL as it enters its `number`-th system call that changes anything
-    /// (support_kill.h), from 1 on.
-    func killed(at number: Int, _ arguments: [String]) throws -> Death {
+    /// (support_kill.h), from 1 on; 0 lets it live. Returns how many such calls it began, and whether it was killed.
+    func killed(at number: Int, _ arguments: [String]) throws -> (changes: Int, isKilled: Bool) {
         var result = support_killed()
         let variables = environment.map { "\($0.key)=\($0.value)" } + ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
         var pointers = ([Self.path] + arguments).map { strdup($0) } + [nil]
@@ -29,23 +22,28 @@ extension Edge {
             }
         }
         if let host { try host.perform(run) } else { try run() }
-        return result.status & 0x7f == SIGKILL ? .killed : .ended(result.status >> 8 & 0xff)
+        return (Int(result.changes), result.status & 0x7f == SIGKILL)
     }
 
-    /// Kills the command at its first changing call, at its second and so on, until it lives to its end. Before each
-    /// run `prepare` makes the same start; behind each `check` looks, with the number of the call.
-    /// Returns how many deaths it died. `every`: look at each n-th call only.
+    /// Kills the command at each of its changing calls in turn, at `most` of them: then at calls spread evenly, and at
+    /// the last ones. Before each run `prepare` makes the same start; behind each `check` looks, with the place.
+    /// Returns how many deaths it died.
     func dyingEverywhere(
-        _ arguments: [String], every step: Int = 1, prepare: () throws -> Void, check: (Int) throws -> Void
+        _ arguments: [String], most: Int = 24, prepare: () throws -> Void, check: (String) throws -> Void
     ) throws -> Int {
-        var number = 1
-        while number < 2000 {
+        try prepare()
+        let whole = try killed(at: 0, arguments)
+        try check("\(arguments.joined(separator: " ")), not killed")
+        let last = min(whole.changes, most / 2)
+        let early = whole.changes - last
+        let step = max(1, (early + most / 2 - 1) / max(1, most / 2))
+        let places = Array(stride(from: 1, through: early, by: step)) + Array(early + 1..<whole.changes + 1)
+        var deaths = 0
+        for place in places {
             try prepare()
-            let death = try killed(at: number, arguments)
-            try check(number)
-            guard death == .killed else { break }
-            number += step
+            if try killed(at: place, arguments).isKilled { deaths += 1 }
+            try check("\(arguments.joined(separator: " ")), killed at change \(place) of \(whole.changes)")
         }
-        return number / step
+        return deaths
     }
 }
