@@ -35,7 +35,7 @@ struct BenchCommand: EdgeCommand {
     @Option(help: ArgumentHelp("Measure on this CPU (default: the last one).", valueName: "number"))
     var cpu: Int?
 
-    @Option(help: ArgumentHelp("Chooses addresses, junk and order (default: 1).", valueName: "number"))
+    @Option(help: ArgumentHelp("Chooses addresses, junk and order.", valueName: "number"))
     var seed: UInt64 = 1
 
     func validate() throws {
