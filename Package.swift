@@ -56,6 +56,10 @@ let package = Package(
             name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "Support"], exclude: ["Fixtures"]),
         .testTarget(
             name: "FastpathKernelTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"]),
+        .target(name: "CSupport", path: "Tests/CSupport"),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support", "CSupport"]),
         .testTarget(name: "FastpathLabTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab"]),
     ],
     cLanguageStandard: .gnu2x

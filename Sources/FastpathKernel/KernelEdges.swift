@@ -47,6 +47,12 @@ public final class KernelEdges {
 
     private func edges(in namespace: NetworkNamespace, pinned: [InterfaceID], all: Bool) throws(Failure) -> [EdgeState]
     {
+        try lookingAgain { () throws(Failure) in try edgesNow(in: namespace, pinned: pinned, all: all) }
+    }
+
+    private func edgesNow(
+        in namespace: NetworkNamespace, pinned: [InterfaceID], all: Bool
+    ) throws(Failure) -> [EdgeState] {
         try namespace.perform { () throws(Failure) in
             let links = try LinkTable.read()
             var states: [EdgeState] = []
@@ -115,6 +121,19 @@ public final class KernelEdges {
 
     /// A public map of an edge: by the attached program, else by the pin.
     func map(_ map: PublicMap, of edge: EdgeState) throws(Failure) -> BPFMap {
+        var edge = edge
+        return try lookingAgain { () throws(Failure) in
+            do throws(Failure) {
+                return try mapNow(map, of: edge)
+            } catch {
+                // Perhaps the program was replaced since the state was read.
+                if let now = try edges().first(where: { $0.interface == edge.interface }) { edge = now }
+                throw error
+            }
+        }
+    }
+
+    private func mapNow(_ map: PublicMap, of edge: EdgeState) throws(Failure) -> BPFMap {
         if let attachment = edge.attachment, attachment.isEdge,
             let found = try Program.withID(attachment.programID).map(map)
         {
@@ -134,6 +153,19 @@ public final class KernelEdges {
             because: "it is gone, and its interfaces with it",
             next: "`vos-fastpath down --all` removes what is left of it.")
     }
+}
+
+/// Runs `body` again where an object that it was about to open by its id is gone (ENOENT): an id that the kernel gave a
+/// moment ago is void when another command has replaced the program meanwhile. Readers wait for no lock.
+private func lookingAgain<Result>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+    for _ in 0..<20 {
+        do throws(Failure) {
+            return try body()
+        } catch {
+            guard error.kind == .system(errno: ENOENT) else { throw error }
+        }
+    }
+    return try body()
 }
 
 /// The packets that `xdp_counters` holds, over all CPUs.
