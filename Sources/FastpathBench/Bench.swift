@@ -79,12 +79,18 @@ public struct Bench {
         let start = ContinuousClock.now
         var report = Report(
             machine: .current(), seed: settings.seed, isQuick: settings.isQuick, cpu: settings.cpu, started: now)
-        try Laboratory.with(named: Self.name) { (laboratory) throws(Failure) in
-            if has(.packets) { report.packets = try PacketCost.measure(self, in: laboratory) }
-            if has(.mix) { report.mix = try MixedCost.measure(self, in: laboratory) }
-            if has(.drop) { report.drops = try DropCost.measure(self, in: laboratory) }
-            if has(.lists) { report.lists = try ListTimes.measure(self, in: laboratory) }
-            if has(.start) { report.start = try StartTime.measure(self) }
+        do throws(Failure) {
+            try Laboratory.with(named: Self.name) { (laboratory) throws(Failure) in
+                if has(.packets) { report.packets = try PacketCost.measure(self, in: laboratory) }
+                if has(.mix) { report.mix = try MixedCost.measure(self, in: laboratory) }
+                if has(.drop) { report.drops = try DropCost.measure(self, in: laboratory) }
+                if has(.lists) { report.lists = try ListTimes.measure(self, in: laboratory) }
+                if has(.start) { report.start = try StartTime.measure(self) }
+            }
+        } catch {
+            // Whatever a signal cut off, the signal is what to report.
+            try Interruption.check()
+            throw error
         }
         report.duration = ContinuousClock.now - start
         return report
@@ -123,7 +129,8 @@ extension Bench.Report {
             Goal(figure: $0.ratio, relation: .atMost, limit: 1.35, label: "\($0.kind.label), over the floor")
         }
         if let mix {
-            goals.append(Goal(figure: mix.ratio, relation: .atMost, limit: 1.35, label: "mixed traffic, over the floor"))
+            goals.append(
+                Goal(figure: mix.ratio, relation: .atMost, limit: 1.35, label: "mixed traffic, over the floor"))
         }
         if let ratio = dropRatios.first(where: { $0.name.hasPrefix("drop.\(DropMethod.nftIngress.name).") }) {
             goals.append(

@@ -107,7 +107,8 @@ extension DropCost {
             }
         guard isRight, sent > 0 else {
             throw unexpected(
-                "measure \(method.label)", on: "\(sent) packets", because: "not all were dropped there: \(counts), \(read) read")
+                "measure \(method.label)", on: "\(sent) packets",
+                because: "not all were dropped there: \(counts), \(read) read")
         }
     }
 

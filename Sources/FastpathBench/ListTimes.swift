@@ -106,10 +106,13 @@ extension ListTimes {
         for number in 0..<count {
             try Interruption.check()
             let address = ListFiles.single(number)
-            add(try .run([nft, "add", "element", "ip", "bench", "blocked", "{ \(address) }"], on: host), to: "nft_add_one")
+            add(
+                try .run([nft, "add", "element", "ip", "bench", "blocked", "{ \(address) }"], on: host),
+                to: "nft_add_one")
             add(try .run([ipset, "add", "blocked", address], on: host), to: "ipset_add_one")
             add(
-                try .run([iptables, "-w", "-I", "INPUT", "-s", address, "-j", "DROP"], on: host), to: "iptables_add_one")
+                try .run([iptables, "-w", "-I", "INPUT", "-s", address, "-j", "DROP"], on: host), to: "iptables_add_one"
+            )
         }
         try Shell.run([nft, "delete", "table", "ip", "bench"], in: host.namespace)
         try Shell.run([iptables, "-F", "INPUT"], in: host.namespace)
@@ -159,7 +162,8 @@ private struct CommandUnderTest {
     /// Milliseconds.
     func time(_ arguments: [String]) throws(Failure) -> Double {
         guard let run = try TimedCommand.run(line(arguments), on: host, timeout: .seconds(30)) else {
-            throw unexpected("take a command's time", on: arguments.joined(separator: " "), because: "it takes over 30 s")
+            throw unexpected(
+                "take a command's time", on: arguments.joined(separator: " "), because: "it takes over 30 s")
         }
         return run.milliseconds
     }
@@ -219,7 +223,9 @@ private struct ListFiles {
     static func single(_ number: Int) -> String { "0.0.\(number / 250).\(number % 250 + 1)" }
 
     /// `count` different addresses, a line each: the multiples of an odd number modulo 2^32 are all different.
-    private static func lines(_ count: Int, _ offset: UInt32, before: StaticString = "", after: StaticString = "") -> [UInt8] {
+    private static func lines(_ count: Int, _ offset: UInt32, before: StaticString = "", after: StaticString = "")
+        -> [UInt8]
+    {
         var text: [UInt8] = []
         text.reserveCapacity(count * 32)
         var address = offset

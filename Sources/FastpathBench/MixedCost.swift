@@ -62,7 +62,8 @@ extension MixedCost {
                 let isAll = counted.total > UInt64(Bursts.count * repetitions * 95 / 100)
                 guard isAll, Reason.counted.allSatisfy({ counted[$0] > 0 || $0 == .redirected }) else {
                     throw unexpected(
-                        "measure mixed traffic", on: "\(frame.count) bytes", because: "the edge counted \(counted.total)")
+                        "measure mixed traffic", on: "\(frame.count) bytes",
+                        because: "the edge counted \(counted.total)")
                 }
             }
         }

@@ -119,7 +119,8 @@ extension PacketKind {
         case .junkLong: return datagram(random.bytes(600))
         // From byte 6 on an S wherever the search probes, "SIP/" behind it, and a 1 for the 0 at the end.
         case .nearMiss: return datagram(Array(("INVITE" + String(repeating: "SIP/2.1", count: 60)).utf8))
-        case .lateVersion: return datagram(Self.request(versionAt: FirstLine.lastVersion, from: local, to: server, number))
+        case .lateVersion:
+            return datagram(Self.request(versionAt: FirstLine.lastVersion, from: local, to: server, number))
         case .shortRegister: return datagram(Array("REGISTER sip:x".utf8))
         case .headerOptions: return Self.withOptions(datagram(invite()))
         case .cutFrame: return Array(datagram(invite())[..<(Frame.payloadOffset + 40)])
@@ -142,7 +143,9 @@ extension PacketKind {
         return Array(("SIP/2.0 200 OK" + headers).utf8)
     }
 
-    private static func request(versionAt place: Int, from local: Endpoint, to server: Endpoint, _ number: Int) -> [UInt8] {
+    private static func request(versionAt place: Int, from local: Endpoint, to server: Endpoint, _ number: Int)
+        -> [UInt8]
+    {
         let start = "INVITE sip:", end = "@10.98.0.1 "
         let user = String(repeating: "a", count: place - start.count - end.count)
         return SIPRequest.make(

@@ -4,7 +4,7 @@ import FastpathCore
 import FastpathKernel
 import Glibc
 
-/// Runs `body` on one CPU and before everybody else (nice -20), on this thread. Both end with it.
+/// Runs `body` on one CPU and before everybody else, on this thread. Both end with it.
 func pinned<Result>(toCPU cpu: Int, _ body: () throws(Failure) -> Result) throws(Failure) -> Result {
     var before = fastpath_lab_cpus()
     guard fastpath_lab_get_cpus(&before) == 0, fastpath_lab_pin_thread(UInt32(clamping: cpu)) == 0 else {
@@ -13,12 +13,17 @@ func pinned<Result>(toCPU cpu: Int, _ body: () throws(Failure) -> Result) throws
             .system(errno: code), tried: "pin the bench", on: "CPU \(cpu)", because: errorText(code),
             next: "Choose a CPU that is on line.")
     }
+    defer { _ = fastpath_lab_set_cpus(&before) }
+    return try beforeOthers(body)
+}
+
+/// Runs `body` before everybody else (nice -20), on this thread; programs that it starts inherit that.
+func beforeOthers<Result>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
     // On Linux a thread's own, not its process's (setpriority(2)).
-    setpriority(Int32(PRIO_PROCESS.rawValue), 0, -20)
-    defer {
-        setpriority(Int32(PRIO_PROCESS.rawValue), 0, 0)
-        _ = fastpath_lab_set_cpus(&before)
-    }
+    let process = Int32(PRIO_PROCESS.rawValue)
+    let before = getpriority(process, 0)
+    setpriority(process, 0, -20)
+    defer { setpriority(process, 0, before) }
     return try body()
 }
 

@@ -16,8 +16,10 @@ struct TimedCommand {
     static func run(
         _ arguments: [String], on host: LabHost? = nil, timeout: Duration = .seconds(20)
     ) throws(Failure) -> TimedCommand? {
-        guard let host else { return try runHere(arguments, timeout) }
-        return try host.perform { () throws(Failure) in try runHere(arguments, timeout) }
+        try beforeOthers { () throws(Failure) in
+            guard let host else { return try runHere(arguments, timeout) }
+            return try host.perform { () throws(Failure) in try runHere(arguments, timeout) }
+        }
     }
 
     private static func runHere(_ arguments: [String], _ timeout: Duration) throws(Failure) -> TimedCommand? {

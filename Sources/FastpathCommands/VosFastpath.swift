@@ -27,6 +27,7 @@ struct VosFastpath: ParsableCommand {
             CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self]),
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self]),
             CommandGroup(name: "Insight", subcommands: [Stats.self, Explain.self]),
-            CommandGroup(name: "Lab", subcommands: [Lab.self, DemoCommand.self, StressCommand.self, BenchCommand.self]),
+            CommandGroup(
+                name: "Lab", subcommands: [Lab.self, DemoCommand.self, StressCommand.self, BenchCommand.self]),
         ])
 }

@@ -119,7 +119,7 @@ public final class PolicyDatabase {
                 on: connection, to: tried)
             let order = Self.tableOrder(entries.lazy.map(\.prefix))
             var done = 0
-            for kind in PolicyKind.allCases {
+            for kind in PolicyKind.allCases where entries.contains(where: { $0.kind == kind }) {
                 insertion.bind(kind.column, at: 1)
                 let before = connection.totalChanges
                 for index in order where entries[index].kind == kind {

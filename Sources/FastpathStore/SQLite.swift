@@ -36,16 +36,17 @@ final class SQLiteConnection {
     /// it anew: five flushes of the disk for a single address, where one does.
     private func keepLogShort() {
         _ = fastpath_sqlite_keep_log_on_close(handle)
-        let emptyLog: @convention(c) (UnsafeMutableRawPointer?, OpaquePointer?, UnsafePointer<CChar>?, Int32) -> Int32 = {
-            context, database, _, pages in
-            guard let context, pages >= SQLiteConnection.logPages else { return SQLITE_OK }
-            let connection = Unmanaged<SQLiteConnection>.fromOpaque(context).takeUnretainedValue()
-            // Nobody waits for a slow reader: the next commit tries again.
-            sqlite3_busy_timeout(database, 0)
-            sqlite3_wal_checkpoint_v2(database, nil, SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
-            sqlite3_busy_timeout(database, connection.busyTimeout)
-            return SQLITE_OK
-        }
+        let emptyLog: @convention(c) (UnsafeMutableRawPointer?, OpaquePointer?, UnsafePointer<CChar>?, Int32) -> Int32 =
+            {
+                context, database, _, pages in
+                guard let context, pages >= SQLiteConnection.logPages else { return SQLITE_OK }
+                let connection = Unmanaged<SQLiteConnection>.fromOpaque(context).takeUnretainedValue()
+                // Nobody waits for a slow reader: the next commit tries again.
+                sqlite3_busy_timeout(database, 0)
+                sqlite3_wal_checkpoint_v2(database, nil, SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
+                sqlite3_busy_timeout(database, connection.busyTimeout)
+                return SQLITE_OK
+            }
         sqlite3_wal_hook(handle, emptyLog, Unmanaged.passUnretained(self).toOpaque())
     }
 

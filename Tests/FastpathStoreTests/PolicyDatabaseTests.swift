@@ -75,7 +75,8 @@ extension PolicyDatabase {
     /// The number is kept beside the list: it must be that of the rows after whatever was done.
     @Test func theCountIsThatOfTheRows() throws {
         func expectCounts(_ block: Int, _ allow: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
-            let sql = "SELECT (SELECT count(*) FROM entry WHERE kind = 'block') || ' ' || (SELECT count(*) FROM entry WHERE kind = 'allow')"
+            let sql =
+                "SELECT (SELECT count(*) FROM entry WHERE kind = 'block') || ' ' || (SELECT count(*) FROM entry WHERE kind = 'allow')"
             let rows = try RawDatabase(folder.databasePath).texts(sql)
             #expect(rows == ["\(block) \(allow)"], sourceLocation: sourceLocation)
             #expect(try database.count(.block) == block, sourceLocation: sourceLocation)
@@ -98,7 +99,8 @@ extension PolicyDatabase {
     @Test func theLogStaysShort() throws {
         for number in 0..<400 as Range<UInt32> {
             try PolicyDatabase(at: folder.databasePath).insert([
-                PolicyEntry(kind: .block, prefix: IPPrefix(ipv4: number &* 0x9e37_79b9), origin: .operatorCommand, added: 1)
+                PolicyEntry(
+                    kind: .block, prefix: IPPrefix(ipv4: number &* 0x9e37_79b9), origin: .operatorCommand, added: 1)
             ])
         }
         #expect(folder.names(in: folder.path + "/state").contains("policy.db-wal"))

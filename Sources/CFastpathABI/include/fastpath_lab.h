@@ -15,7 +15,7 @@
 
 #define FASTPATH_EMPTY_PROGRAM "empty_drop"
 #define FASTPATH_FLOOR_PROGRAM "floor_drop"
-#define FASTPATH_FLOOR_MAP "floor_sources"
+#define FASTPATH_FLOOR_MAP     "floor_sources"
 
 #define FASTPATH_MIX_PROGRAM	   "mix"
 #define FASTPATH_MIX_TEMPLATES_MAP "mix_templates"

@@ -48,8 +48,8 @@ int64_t fastpath_lab_send_repeated(int descriptor, const uint8_t *bytes, size_t 
 int fastpath_lab_set_segment_length(int descriptor, uint16_t length);
 
 /*
- * A UDP socket that listens on `port` (host byte order) of all addresses and has room for `bytes`, as root beyond
- * net.core.rmem_max. A descriptor, or -1 with errno set.
+ * A UDP socket that listens on `port` (host byte order) of all addresses and has room for `bytes`, as root
+ * beyond net.core.rmem_max. A descriptor, or -1 with errno set.
  */
 int fastpath_lab_udp_listener(uint16_t port, int bytes);
 

@@ -13,7 +13,7 @@ struct BenchCommand: EdgeCommand {
         discussion: """
             Everything happens in network namespaces and an instance of its own, and is removed at the end. What is \
             compared is measured in turn; the load of the machine disturbs single figures more than their ratios. \
-            About three minutes, with --quick half a minute. A goal that is missed does not make the command fail.
+            About two minutes, with --quick half a minute. A goal that is missed does not make the command fail.
 
             Examples:
               vos-fastpath bench --quick
@@ -35,8 +35,13 @@ struct BenchCommand: EdgeCommand {
     @Option(help: ArgumentHelp("Measure on this CPU (default: the last one).", valueName: "number"))
     var cpu: Int?
 
-    @Option(help: ArgumentHelp("Chooses addresses, junk and order (default: 1).", valueName: "number"))
+    @Option(help: ArgumentHelp("Chooses addresses, junk and order.", valueName: "number"))
     var seed: UInt64 = 1
+
+    func validate() throws {
+        try common.refuseInstance()
+        if let cpu, cpu < 0 { throw ValidationError("--cpu must be 0 or more") }
+    }
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         try Host.requireReady()

@@ -62,7 +62,8 @@ extension Bench.Report {
     private var mixTable: Table? {
         guard let mix else { return nil }
         var table = Table([
-            .left("MIXED TRAFFIC, NS"), .right("EDGE"), .right("FLOOR"), .right("EMPTY"), .right("RATIO"), .left("GOAL"),
+            .left("MIXED TRAFFIC, NS"), .right("EDGE"), .right("FLOOR"), .right("EMPTY"), .right("RATIO"),
+            .left("GOAL"),
         ])
         table.add([
             "a packet and its template", cell(mix.edge, places: 0), cell(mix.floor, places: 0),
