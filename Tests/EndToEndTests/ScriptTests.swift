@@ -156,7 +156,9 @@ extension EndToEndTests {
                 try sandbox.edge("down", "--all", "--purge")
 
                 // Somebody else's program stays where it is.
-                let foreign = ["ip", "link", "set", "dev", "sip0", "xdp", "obj", "build/lab/empty_drop.bpf.o", "sec", "xdp"]
+                let foreign = [
+                    "ip", "link", "set", "dev", "sip0", "xdp", "obj", "build/lab/empty_drop.bpf.o", "sec", "xdp",
+                ]
                 try sandbox.run(foreign).requireDone()
                 let program = "ip -j link show dev sip0 | jq .[0].xdp.prog.id"
                 let id = try sandbox.run(["bash", "-c", program]).output
@@ -234,7 +236,8 @@ extension EndToEndTests {
                 let full = try sandbox.script("block_ips_from_file.sh", inside)
                 #expect(
                     full.exit == .code(1)
-                        && full.lines.last == "Done: 1022 blocked, 0 skipped (invalid), 3978 failed (map full)", "\(full)"
+                        && full.lines.last == "Done: 1022 blocked, 0 skipped (invalid), 3978 failed (map full)",
+                    "\(full)"
                 )
                 try sandbox.edge("up", "veth-sip", "--blocked-capacity", "8192")
                 let start = ContinuousClock.now
