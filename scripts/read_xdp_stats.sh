@@ -11,4 +11,4 @@ source "$(dirname "$(readlink -f "$0")")/lib.sh"
 answer_help "$@"
 [ $# -le 1 ] || usage_error "it takes one interface, or none."
 require_root
-fastpath stats --script -- "$@"
+fastpath stats --summary -- "$@"

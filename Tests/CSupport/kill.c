@@ -38,7 +38,7 @@ static bool is_changing_message(pid_t child, unsigned long long message)
 			__u32 length;
 			__u16 type;
 		} head; /* of a struct nlmsghdr */
-	} start = { .word = ptrace(PTRACE_PEEKDATA, child, (void *)message, NULL) };
+	} start = {.word = ptrace(PTRACE_PEEKDATA, child, (void *)message, NULL)};
 
 	return start.head.type == RTM_SETLINK;
 }

@@ -24,7 +24,9 @@ extension EndToEndTests {
         }
 
         /// Record and kernel agree, and nothing is odd but what `tolerated` names.
-        static func expectWhole(_ edge: Edge, _ wanted: Set<String>, _ place: String, tolerated: Set<String> = []) throws {
+        static func expectWhole(_ edge: Edge, _ wanted: Set<String>, _ place: String, tolerated: Set<String> = [])
+            throws
+        {
             let states = try edge.list(.block)
             #expect(Set(states.keys) == wanted, "\(place): \(states)")
             #expect(Set(states.values).isSubset(of: ["in force"]), "\(place): \(states)")
@@ -51,7 +53,7 @@ extension EndToEndTests {
                 let blocked = [lab.peer(0).address, lab.peer(1).address, "192.0.2.1"]
                 try edge.done(["block", "add"] + blocked)
                 var before = try edge.stats()
-                let deaths = try edge.dyingEverywhere(arguments) {
+                let deaths = try edge.dyingEverywhere(arguments, most: 18) {
                     // Back to the smaller lists.
                     try edge.done("up", "sip0", "--blocked-capacity", "1024", "--allowed-capacity", "256")
                     if try edge.status().odd == ["own_lists"] { try edge.done("up", "sip1") }
@@ -68,7 +70,9 @@ extension EndToEndTests {
                     // Any change of a list mends lists, too; an interface that reads new ones already waits for `up`.
                     try edge.done("block", "add", "192.0.2.2")
                     try Self.expectWhole(edge, Set(blocked + ["192.0.2.2"]), place, tolerated: ["own_lists"])
-                    #expect(try Self.isBlocked(lab, over: 0) && Self.isBlocked(lab, over: 1), "\(place): it leaks when mended")
+                    #expect(
+                        try Self.isBlocked(lab, over: 0) && Self.isBlocked(lab, over: 1),
+                        "\(place): it leaks when mended")
                     try edge.done("block", "remove", "192.0.2.2")
                     before = try edge.stats()
                 }
@@ -135,14 +139,18 @@ extension EndToEndTests {
                     #expect(try Self.isBlocked(lab), "\(place)")
                     let status = try #require(try edge.status().list(.block))
                     #expect(status.byHand == 0, "\(place): unknown to the record: \(status)")
-                    #expect([1, whole.count].contains(status.recorded), "\(place): the record is one transaction: \(status)")
+                    #expect(
+                        [1, whole.count].contains(status.recorded), "\(place): the record is one transaction: \(status)"
+                    )
                     #expect(status.missing == status.recorded - (status.inKernel ?? -1), "\(place): \(status)")
                     // Mended by the next change, whatever it is.
                     let mended = try edge.done("allow", "add", "192.0.2.1")
                     let now = try #require(try edge.status().list(.block))
                     #expect(now.missing == 0 && now.inKernel == status.recorded, "\(place): \(now)")
                     #expect(try edge.status().odd == [], "\(place)")
-                    if status.missing > 0 { #expect(mended.errors.contains("cut off"), "\(place): it says so: \(mended)") }
+                    if status.missing > 0 {
+                        #expect(mended.errors.contains("cut off"), "\(place): it says so: \(mended)")
+                    }
                 }
                 let deathsIn = try edge.dyingEverywhere(["block", "import", file], most: 16) {
                     try edge.done("down", "--all", "--purge")
@@ -163,7 +171,9 @@ extension EndToEndTests {
                 let edge = lab.command
                 try lab.up(.native, "--blocked-capacity", "262144")
                 let file = "\(lab.laboratory.folder)/feed.txt"
-                try Text.write((0..<200_000).map { "\(IPPrefix(ipv4: 0x6440_0000 + UInt32($0)))" }.joined(separator: "\n"), to: file)
+                try Text.write(
+                    (0..<200_000).map { "\(IPPrefix(ipv4: 0x6440_0000 + UInt32($0)))" }.joined(separator: "\n"),
+                    to: file)
                 var outcomes: Set<Int> = []
                 for milliseconds in [1, 5, 20, 50, 100, 200, 400, 800, 1600, 5000] {
                     let child = try Child.start(
@@ -171,7 +181,9 @@ extension EndToEndTests {
                     _ = try child.wait(timeout: .milliseconds(milliseconds))
                     child.end()
                     let status = try #require(try edge.status().list(.block))
-                    #expect(status.byHand == 0 && [0, 200_000].contains(status.recorded), "after \(milliseconds) ms: \(status)")
+                    #expect(
+                        status.byHand == 0 && [0, 200_000].contains(status.recorded),
+                        "after \(milliseconds) ms: \(status)")
                     outcomes.insert(status.recorded)
                     try edge.done("allow", "add", "192.0.2.1")
                     let now = try #require(try edge.status().list(.block))

@@ -59,7 +59,7 @@ extension EndToEndTests {
                 try lab.expect([peer.frame(peer.register())], counted: [.blocked: 1], heard: [])
 
                 let down = try edge.done("down", "sip0", "--purge")
-                #expect(down.output.contains("Forgotten"), "\(down)")
+                #expect(down.output.contains("forgotten"), "\(down)")
                 #expect(try edge.export() == [] && edge.export(.allow) == [])
                 try edge.done("up", "sip0")
                 #expect(try edge.status().list(.block)?.capacity == 1024, "the capacity is forgotten too")

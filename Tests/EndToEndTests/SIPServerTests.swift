@@ -22,9 +22,9 @@ extension EndToEndTests {
         }
 
         @Test(
-            "calls, registrations and an allowed peer's OPTIONS all succeed, under a flood too; the scanner finds nothing"
-        )
-        func calls() throws {
+            "calls, registrations and an allowed peer's OPTIONS all succeed, under a flood too; the scanner finds nothing",
+            arguments: [XDPMode.native, .generic])
+        func calls(_ mode: XDPMode) throws {
             try Self.with { network, edge in
                 let laboratory = network.laboratory
                 // Without the edge the scanner finds the server.
@@ -32,7 +32,7 @@ extension EndToEndTests {
                 #expect(found.count == 1 && found[0].device.hasSuffix(":5060"), "\(found)")
                 try network.startCallee()
 
-                for interface in network.edgeInterfaces { try edge.done("up", interface.name, "--mode", "native") }
+                for interface in network.edgeInterfaces { try edge.done("up", interface.name, "--mode", mode.rawValue) }
                 let flooder = network.interface(of: .flooder)
                 let trunk = network.interface(of: .trunk)
                 try edge.done("block", "add", "\(IPPrefix(ipv4: flooder.address))")

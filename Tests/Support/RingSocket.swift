@@ -54,7 +54,7 @@ public final class RingSocket {
         guard getsockopt(fd, Self.level, XDP_MMAP_OFFSETS, &offsets, &offsetsLength) == 0 else {
             throw FixtureError(text: "XDP_MMAP_OFFSETS: \(errorText(errno))")
         }
-        // XDP_UMEM_PGOFF_FILL_RING and XDP_PGOFF_RX_RING.
+        // XDP_UMEM_PGOFF_FILL_RING and XDP_PGOFF_RX_RING: places of the rings in what the socket maps.
         fill = try Self.ring(fd, offsets.fr, MemoryLayout<UInt64>.stride, at: 0x1_0000_0000)
         receive = try Self.ring(fd, offsets.rx, MemoryLayout<xdp_desc>.stride, at: 0)
         for index in 0..<UInt32(Self.frames) {
