@@ -13,11 +13,11 @@
 #endif
 
 /* Bytes in the whole frame, those beyond the linear part included. */
-static __always_inline __u32 frame_length(struct xdp_md *ctx)
+static __always_inline __s64 frame_length(struct xdp_md *ctx)
 {
 	if (HAS_SEVERAL_BUFFERS)
 		return bpf_xdp_get_buff_len(ctx);
-	return ctx->data_end - ctx->data;
+	return (const __u8 *)(long)ctx->data_end - (const __u8 *)(long)ctx->data;
 }
 
 /*

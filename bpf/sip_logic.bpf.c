@@ -41,9 +41,9 @@ static __always_inline enum fastpath_reason judge_window(const struct sip_datagr
  */
 static __always_inline struct window_copy *copy_window(struct xdp_md *ctx, struct sip_datagram *sip)
 {
-	__s32 left = frame_length(ctx) - sip->payload_offset;
+	__s64 left = frame_length(ctx) - sip->payload_offset;
 	struct window_copy *copy;
-	__u32 key = 0;
+	__u32 key = 0, length;
 
 	if (sip->payload_length > left)
 		sip->payload_length = left;
@@ -53,8 +53,8 @@ static __always_inline struct window_copy *copy_window(struct xdp_md *ctx, struc
 	if (!copy)
 		return NULL;
 	__builtin_memset(copy, 0, sizeof(*copy));
-	left = sip->payload_length < FASTPATH_WINDOW_LENGTH ? sip->payload_length : FASTPATH_WINDOW_LENGTH;
-	return frame_copy(ctx, sip->payload_offset, copy->bytes, left) ? copy : NULL;
+	length = sip->payload_length < FASTPATH_WINDOW_LENGTH ? sip->payload_length : FASTPATH_WINDOW_LENGTH;
+	return frame_copy(ctx, sip->payload_offset, copy->bytes, length) ? copy : NULL;
 }
 
 /* The reason to drop the datagram, or PASSED. */
