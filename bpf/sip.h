@@ -18,6 +18,9 @@
 #define WORD_VERSION  WORD8('S', 'I', 'P', '/', '2', '.', '0', 0)
 #define SEVEN_BYTES   ((1ULL << 56) - 1)
 
+/* Bytes of the shortest that is looked for: "OPTIONS ". */
+#define SIP_SHORTEST 8
+
 /* The first eight bytes. */
 static __always_inline __u64 sip_first_word(const __u8 *window)
 {

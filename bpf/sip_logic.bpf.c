@@ -16,8 +16,8 @@
 #include "sip.h"
 
 /* The reason to drop a datagram whose source is not blocked, or PASSED. */
-static __always_inline enum fastpath_reason judge_window(const struct sip_datagram *sip, const __u8 *window,
-							 const void *end)
+static __always_inline enum fastpath_reason judge_window(const struct sip_datagram *sip, bool is_short,
+							 const __u8 *window, const void *end)
 {
 	__u64 first_word = sip_first_word(window);
 
@@ -25,7 +25,7 @@ static __always_inline enum fastpath_reason judge_window(const struct sip_datagr
 		return FASTPATH_REASON_OPTIONS_DROPPED;
 	if (sip_is_response(first_word))
 		return FASTPATH_REASON_PASSED;
-	if (sip->payload_length < FASTPATH_SHORT_PAYLOAD)
+	if (is_short)
 		return sip_is_register(first_word, window) ? FASTPATH_REASON_MALFORMED
 							   : FASTPATH_REASON_PASSED;
 	return sip_has_version(window, end) ? FASTPATH_REASON_PASSED : FASTPATH_REASON_MALFORMED;
@@ -41,13 +41,16 @@ static __always_inline enum fastpath_reason judge_window(const struct sip_datagr
  */
 static __always_inline struct window_copy *copy_window(struct xdp_md *ctx, struct sip_datagram *sip)
 {
-	__s64 left = frame_length(ctx) - sip->payload_offset;
 	struct window_copy *copy;
 	__u32 key = 0, length;
+	__s64 left;
 
+	if (sip->payload_length < SIP_SHORTEST)
+		return NULL;
+	left = frame_length(ctx) - sip->payload_offset;
 	if (sip->payload_length > left)
 		sip->payload_length = left;
-	if (sip->payload_length < 8)
+	if (sip->payload_length < SIP_SHORTEST)
 		return NULL;
 	copy = bpf_map_lookup_elem(&window_copies, &key);
 	if (!copy)
@@ -61,21 +64,30 @@ static __always_inline struct window_copy *copy_window(struct xdp_md *ctx, struc
 static __always_inline enum fastpath_reason judge(struct xdp_md *ctx, struct sip_datagram *sip)
 {
 	const __u8 *window, *end;
+	bool is_short = false;
 
 	if (is_blocked(sip->source))
 		return FASTPATH_REASON_BLOCKED;
 
 	window = (const __u8 *)(long)ctx->data + sip->payload_offset;
 	end = (const __u8 *)(long)ctx->data_end;
-	if (sip->payload_length < FASTPATH_WINDOW_LENGTH || window + FASTPATH_WINDOW_LENGTH > end) {
+	if (sip->payload_length >= FASTPATH_WINDOW_LENGTH && window + FASTPATH_WINDOW_LENGTH <= end) {
+		/* Nearly every packet: all of the window in place. */
+	} else if (sip->payload_length > SIP_SHORTEST && sip->payload_length < FASTPATH_SHORT_PAYLOAD &&
+		   window + SIP_SHORTEST + 1 <= end) {
+		/* All that is read of a short payload in place: "REGISTER " is the longest it is compared
+		 * with. */
+		is_short = true;
+	} else {
 		const struct window_copy *copy = copy_window(ctx, sip);
 
 		if (!copy)
 			return FASTPATH_REASON_PASSED;
 		window = copy->bytes;
 		end = (const __u8 *)(copy + 1);
+		is_short = sip->payload_length < FASTPATH_SHORT_PAYLOAD;
 	}
-	return judge_window(sip, window, end);
+	return judge_window(sip, is_short, window, end);
 }
 
 SEC(FASTPATH_PROGRAM_SECTION)
