@@ -197,6 +197,7 @@ extension EndToEndTests {
                 let pin = "/sys/fs/bpf/vos-fastpath-e2e-bpftool"
                 let ran = try lab.command.shell(
                     """
+                    rm -f "$1"
                     trap 'rm -f "$1"' EXIT
                     bpftool prog load build/sip_logic.bpf.o "$1" type xdp || exit
                     bpftool -j prog show pinned "$1" | jq -r '"\\(.name) \\(.type) gpl=\\(.gpl_compatible)"'

@@ -150,11 +150,19 @@ extension EndToEndTests {
                 #expect(
                     generic.output.contains("generic mode") && generic.errors.contains("native mode was refused"),
                     "\(generic)")
-                let modes = try sandbox.run([
-                    "bash", "-c", "ip -o link | grep -o 'lo:\\|sip0@\\|xdpgeneric/id\\|xdp/id'",
-                ]).lines
-                #expect(modes == ["lo:", "xdpgeneric/id", "sip0@", "xdp/id"] || modes == ["lo:", "sip0@"], "\(modes)")
+                // XDP_ATTACHED_DRV is 1, XDP_ATTACHED_SKB 2 (linux/if_link.h).
+                let modes = "ip -j link | jq -r '.[] | select(.xdp) | \"\\(.ifname) \\(.xdp.mode)\"' | sort"
+                #expect(try sandbox.run(["bash", "-c", modes]).lines == ["lo 2", "sip0 1"])
                 try sandbox.edge("down", "--all", "--purge")
+
+                // Somebody else's program stays where it is.
+                let foreign = ["ip", "link", "set", "dev", "sip0", "xdp", "obj", "build/lab/empty_drop.bpf.o", "sec", "xdp"]
+                try sandbox.run(foreign).requireDone()
+                let program = "ip -j link show dev sip0 | jq .[0].xdp.prog.id"
+                let id = try sandbox.run(["bash", "-c", program]).output
+                let refused = try sandbox.script("deploy.sh", "sip0")
+                #expect(refused.exit == .code(1) && refused.errors.contains("id \(id.dropLast())"), "\(refused)")
+                #expect(try sandbox.run(["bash", "-c", program]).output == id)
             }
         }
 
