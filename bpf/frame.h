@@ -8,14 +8,16 @@
  * older kernel the relocation makes this 0, the verifier removes the calls,
  * and nothing is lost: such a kernel has no frames of several buffers.
  */
+#ifndef HAS_SEVERAL_BUFFERS /* a test builds without */
 #define HAS_SEVERAL_BUFFERS bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_xdp_load_bytes)
+#endif
 
 /* Bytes in the whole frame, those beyond the linear part included. */
-static __always_inline __u32 frame_length(struct xdp_md *ctx)
+static __always_inline __s64 frame_length(struct xdp_md *ctx)
 {
 	if (HAS_SEVERAL_BUFFERS)
 		return bpf_xdp_get_buff_len(ctx);
-	return ctx->data_end - ctx->data;
+	return (const __u8 *)(long)ctx->data_end - (const __u8 *)(long)ctx->data;
 }
 
 /*
@@ -32,6 +34,31 @@ static __always_inline const void *frame_bytes(struct xdp_md *ctx, __u32 offset,
 	if (HAS_SEVERAL_BUFFERS && bpf_xdp_load_bytes(ctx, offset, copy, length) == 0)
 		return copy;
 	return NULL;
+}
+
+/*
+ * Copies `length` bytes, 1 to FASTPATH_WINDOW_LENGTH, that the frame has at
+ * `offset`. False where they cannot be read.
+ */
+static __always_inline bool frame_copy(struct xdp_md *ctx, __u32 offset, __u8 *copy, __u32 length)
+{
+	const __u8 *bytes = (const __u8 *)(long)ctx->data + offset;
+
+	/* Shows the verifier the bounds; the barrier keeps the compiler from knowing better. */
+	asm volatile("" : "+r"(length));
+	if (length < 1 || length > FASTPATH_WINDOW_LENGTH)
+		return false;
+	if (HAS_SEVERAL_BUFFERS)
+		return bpf_xdp_load_bytes(ctx, offset, copy, length) == 0;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < FASTPATH_WINDOW_LENGTH; i++) {
+		if (i >= length)
+			break;
+		if (bytes + i + 1 > (const __u8 *)(long)ctx->data_end)
+			return false;
+		copy[i] = bytes[i];
+	}
+	return true;
 }
 
 #endif /* FASTPATH_FRAME_H */

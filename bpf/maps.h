@@ -41,4 +41,21 @@ struct {
 	__uint(max_entries, FASTPATH_COUNTERS_ENTRIES);
 } xdp_counters SEC(".maps");
 
+/*
+ * Where a window is laid out that does not lie whole in the first buffer: the
+ * first bytes of a payload, then zeros. Longer than a window by a word, as far
+ * as the verifier sees the search read. One value a CPU; the program writes and
+ * reads it.
+ */
+struct window_copy {
+	__u8 bytes[FASTPATH_WINDOW_LENGTH + 8] __attribute__((aligned(8)));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct window_copy);
+	__uint(max_entries, 1);
+} window_copies SEC(".maps");
+
 #endif /* FASTPATH_MAPS_H */

@@ -10,7 +10,7 @@
 struct sip_datagram {
 	__u32 source;	      /* IPv4, network byte order */
 	__u32 payload_offset; /* bytes from the start of the frame */
-	__u32 payload_length; /* bytes, as the headers claim: the frame may hold fewer */
+	__s32 payload_length; /* bytes, as the headers claim: the frame may hold fewer; below 0 for none */
 };
 
 /*
@@ -31,7 +31,8 @@ static __always_inline bool parse_sip_datagram(struct xdp_md *ctx, struct sip_da
 	const struct ethhdr *ethernet;
 	const struct iphdr *ip;
 	const struct udphdr *udp;
-	__u32 header_length, udp_offset, udp_length, ip_left;
+	__u32 header_length, udp_offset;
+	__s32 length, ip_left;
 
 	ethernet = frame_bytes(ctx, 0, sizeof(*ethernet) + sizeof(*ip), &outer_copy.ethernet);
 	if (!ethernet || ethernet->h_proto != bpf_htons(ETHERTYPE_IPV4))
@@ -49,8 +50,8 @@ static __always_inline bool parse_sip_datagram(struct xdp_md *ctx, struct sip_da
 	udp = frame_bytes(ctx, udp_offset, sizeof(*udp), &udp_copy);
 	if (!udp || udp->dest != bpf_htons(FASTPATH_SIP_PORT))
 		return false;
-	udp_length = bpf_ntohs(udp->len);
-	if (udp_length < sizeof(*udp))
+	length = bpf_ntohs(udp->len);
+	if (length < (__s32)sizeof(*udp))
 		return false;
 
 	/*
@@ -58,14 +59,13 @@ static __always_inline bool parse_sip_datagram(struct xdp_md *ctx, struct sip_da
 	 * packet: what follows there is Ethernet padding. A first fragment
 	 * claims the length of the whole datagram and holds a part of it.
 	 */
-	ip_left = bpf_ntohs(ip->tot_len);
-	ip_left = ip_left > header_length ? ip_left - header_length : 0;
-	if (udp_length > ip_left)
-		udp_length = ip_left;
+	ip_left = (__s32)bpf_ntohs(ip->tot_len) - (__s32)header_length;
+	if (length > ip_left)
+		length = ip_left;
 
 	sip->source = ip->saddr;
 	sip->payload_offset = udp_offset + sizeof(*udp);
-	sip->payload_length = udp_length > sizeof(*udp) ? udp_length - sizeof(*udp) : 0;
+	sip->payload_length = length - (__s32)sizeof(*udp);
 	return true;
 }
 

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * What the first bytes of a payload say (RFC 3261 section 7.1). Knows nothing
- * of packets and maps, so that it compiles on the host too.
+ * What the window says, the first FASTPATH_WINDOW_LENGTH bytes of a payload
+ * (RFC 3261 section 7.1); a shorter payload is followed by zeros, which are part
+ * of nothing that is looked for. Knows nothing of packets and maps, so that it
+ * compiles on the host too.
  */
 #ifndef FASTPATH_SIP_H
 #define FASTPATH_SIP_H
-
-/* The first bytes of a payload: at most FASTPATH_WINDOW_LENGTH of them. */
-struct sip_window {
-	const __u8 *bytes;
-	const __u8 *end; /* of readable memory: at or behind bytes + length */
-	__u32 length;
-	_Bool copied; /* to the stack */
-};
 
 /* Eight ASCII bytes as a little-endian load yields them. */
 #define WORD8(a, b, c, d, e, f, g, h)                                                                        \
@@ -24,12 +18,13 @@ struct sip_window {
 #define WORD_VERSION  WORD8('S', 'I', 'P', '/', '2', '.', '0', 0)
 #define SEVEN_BYTES   ((1ULL << 56) - 1)
 
-/* The first eight bytes, or 0 (which starts no method) where there are fewer. */
-static __always_inline __u64 sip_first_word(const struct sip_window *window)
+/* Bytes of the shortest that is looked for: "OPTIONS ". */
+#define SIP_SHORTEST 8
+
+/* The first eight bytes. */
+static __always_inline __u64 sip_first_word(const __u8 *window)
 {
-	if (window->length < 8 || window->bytes + 8 > window->end)
-		return 0;
-	return *(const __u64 *)window->bytes;
+	return *(const __u64 *)window;
 }
 
 static __always_inline bool sip_is_options(__u64 first_word)
@@ -38,10 +33,9 @@ static __always_inline bool sip_is_options(__u64 first_word)
 }
 
 /* Does the payload start with "REGISTER " (nine bytes)? */
-static __always_inline bool sip_is_register(__u64 first_word, const struct sip_window *window)
+static __always_inline bool sip_is_register(__u64 first_word, const __u8 *window)
 {
-	return first_word == WORD_REGISTER && window->length > 8 && window->bytes + 9 <= window->end &&
-	       window->bytes[8] == ' ';
+	return first_word == WORD_REGISTER && window[8] == ' ';
 }
 
 /* A response starts with the version (RFC 3261 section 7.2); no need to search for it then. */
@@ -71,57 +65,35 @@ static __always_inline bool sip_version_at(const __u8 *p)
  * it stands it covers exactly one of the positions 6, 13, ... 62, and the byte
  * found there says where it would have to start. Nine probes and one
  * comparison a hit, however the bytes were chosen: an attacker cannot make it
- * slower. Unrolled as far as the code stays small.
+ * slower. Unrolled as far as the code stays small. `end` is that of readable
+ * memory, at or behind the window's.
  */
-static __always_inline bool sip_probe_for_version(const struct sip_window *window)
+static __always_inline bool sip_has_version(const __u8 *window, const void *end)
 {
-#pragma clang loop unroll_count(3)
-	for (int turn = 0; turn < FASTPATH_WINDOW_LENGTH / SIP_VERSION_LENGTH; turn++) {
-		const __u32 probe = SIP_VERSION_LENGTH * (turn + 1) - 1;
-		const __u8 *candidate;
-		__u64 place, start;
+	const __u8 *places = sip_version_place;
 
-		if (window->bytes + probe + 1 > window->end)
-			return false;
-		place = sip_version_place[window->bytes[probe]];
-		if (!place)
+	/* The table's address stays in a register, and is not loaded anew for each probe. */
+	asm volatile("" : "+r"(places));
+#pragma unroll
+	for (__u32 turn = 0; turn < FASTPATH_WINDOW_LENGTH / SIP_VERSION_LENGTH; turn++) {
+		const __u32 probe = SIP_VERSION_LENGTH * (turn + 1) - 1;
+		__u64 start = places[window[probe]];
+		const __u8 *candidate;
+
+		if (!start)
 			continue;
-		start = place + probe - SIP_VERSION_LENGTH;
-		/* Changes nothing, but shows the verifier a bound; the barrier keeps the compiler from seeing
-		 * that. */
+		start += probe - SIP_VERSION_LENGTH;
+		/* The mask changes nothing, but shows the verifier a bound; the barrier hides that from the
+		 * compiler. */
 		asm volatile("" : "+r"(start));
 		start &= FASTPATH_WINDOW_LENGTH - 1;
-		candidate = window->bytes + start;
-		if (start + SIP_VERSION_LENGTH <= window->length &&
-		    candidate + SIP_VERSION_LENGTH <= window->end && sip_version_at(candidate))
+		if (start > FASTPATH_WINDOW_LENGTH - SIP_VERSION_LENGTH)
+			continue;
+		candidate = window + start;
+		if ((const void *)(candidate + SIP_VERSION_LENGTH) <= end && sip_version_at(candidate))
 			return true;
 	}
 	return false;
-}
-
-/*
- * The same for a window that was copied to the stack, where the verifier
- * refuses loads of unaligned words: the last seven bytes slide through a word.
- * A copy is a whole window, with zeros behind what the payload holds.
- */
-static __always_inline bool sip_slide_to_version(const __u8 copy[FASTPATH_WINDOW_LENGTH])
-{
-	const __u64 version = WORD8('0', '.', '2', '/', 'P', 'I', 'S', 0);
-	__u64 last = 0;
-
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < FASTPATH_WINDOW_LENGTH; i++) {
-		last = (last << 8 | copy[i]) & SEVEN_BYTES;
-		if (last == version)
-			return true;
-	}
-	return false;
-}
-
-/* Is "SIP/2.0" anywhere in the window? */
-static __always_inline bool sip_has_version(const struct sip_window *window)
-{
-	return window->copied ? sip_slide_to_version(window->bytes) : sip_probe_for_version(window);
 }
 
 #endif /* FASTPATH_SIP_H */

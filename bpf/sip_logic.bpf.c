@@ -15,63 +15,79 @@
 #include "policy.h"
 #include "sip.h"
 
-/*
- * The first bytes of the payload: in place, or copied to `copy` where a part
- * of them lies behind the first buffer. False where they cannot be read: what
- * cannot be seen is never called malformed.
- */
-static __always_inline bool open_window(struct xdp_md *ctx, const struct sip_datagram *sip,
-					__u8 copy[FASTPATH_WINDOW_LENGTH], struct sip_window *window)
+/* The reason to drop a datagram whose source is not blocked, or PASSED. */
+static __always_inline enum fastpath_reason judge_window(const struct sip_datagram *sip, bool is_short,
+							 const __u8 *window, const void *end)
 {
-	__u32 length = sip->payload_length, whole;
+	__u64 first_word = sip_first_word(window);
 
-	if (length > FASTPATH_WINDOW_LENGTH)
-		length = FASTPATH_WINDOW_LENGTH;
-	window->bytes = (const __u8 *)(long)ctx->data + sip->payload_offset;
-	window->end = (const __u8 *)(long)ctx->data_end;
-	window->length = length;
-	window->copied = false;
-	if (window->bytes + length <= window->end)
-		return true;
-
-	/* Either the frame holds less than its headers claim, or the rest is in a later buffer. */
-	whole = frame_length(ctx);
-	if (length > whole - sip->payload_offset)
-		length = whole - sip->payload_offset;
-	window->length = length;
-	if (window->bytes + length <= window->end)
-		return true;
-
-	__builtin_memset(copy, 0, FASTPATH_WINDOW_LENGTH);
-	window->bytes = copy;
-	window->end = copy + FASTPATH_WINDOW_LENGTH;
-	window->copied = true;
-	return HAS_SEVERAL_BUFFERS && length >= 1 && length <= FASTPATH_WINDOW_LENGTH &&
-	       bpf_xdp_load_bytes(ctx, sip->payload_offset, copy, length) == 0;
-}
-
-/* The reason to drop the datagram, or PASSED. */
-static __always_inline enum fastpath_reason judge(struct xdp_md *ctx, const struct sip_datagram *sip)
-{
-	__u8 copy[FASTPATH_WINDOW_LENGTH] __attribute__((aligned(8)));
-	struct sip_window window;
-	__u64 first_word;
-
-	if (is_blocked(sip->source))
-		return FASTPATH_REASON_BLOCKED;
-	if (!open_window(ctx, sip, copy, &window))
-		return FASTPATH_REASON_PASSED;
-
-	first_word = sip_first_word(&window);
 	if (sip_is_options(first_word) && !is_allowed(sip->source))
 		return FASTPATH_REASON_OPTIONS_DROPPED;
 	if (sip_is_response(first_word))
 		return FASTPATH_REASON_PASSED;
-	if (window.length >= FASTPATH_SHORT_PAYLOAD)
-		return sip_has_version(&window) ? FASTPATH_REASON_PASSED : FASTPATH_REASON_MALFORMED;
-	if (sip_is_register(first_word, &window))
-		return FASTPATH_REASON_MALFORMED;
-	return FASTPATH_REASON_PASSED;
+	if (is_short)
+		return sip_is_register(first_word, window) ? FASTPATH_REASON_MALFORMED
+							   : FASTPATH_REASON_PASSED;
+	return sip_has_version(window, end) ? FASTPATH_REASON_PASSED : FASTPATH_REASON_MALFORMED;
+}
+
+/*
+ * Lays the window out in a copy, where it does not lie whole in the first
+ * buffer: the payload is short, or the frame holds less than its headers claim,
+ * or the rest is in a later buffer. Mends the payload's length by what the frame
+ * holds. NULL where there is nothing to look at: too short for a method and a
+ * blank, or bytes that cannot be read. What cannot be seen is never called
+ * malformed.
+ */
+static __always_inline struct window_copy *copy_window(struct xdp_md *ctx, struct sip_datagram *sip)
+{
+	struct window_copy *copy;
+	__u32 key = 0, length;
+	__s64 left;
+
+	if (sip->payload_length < SIP_SHORTEST)
+		return NULL;
+	left = frame_length(ctx) - sip->payload_offset;
+	if (sip->payload_length > left)
+		sip->payload_length = left;
+	if (sip->payload_length < SIP_SHORTEST)
+		return NULL;
+	copy = bpf_map_lookup_elem(&window_copies, &key);
+	if (!copy)
+		return NULL;
+	__builtin_memset(copy, 0, sizeof(*copy));
+	length = sip->payload_length < FASTPATH_WINDOW_LENGTH ? sip->payload_length : FASTPATH_WINDOW_LENGTH;
+	return frame_copy(ctx, sip->payload_offset, copy->bytes, length) ? copy : NULL;
+}
+
+/* The reason to drop the datagram, or PASSED. */
+static __always_inline enum fastpath_reason judge(struct xdp_md *ctx, struct sip_datagram *sip)
+{
+	const __u8 *window, *end;
+	bool is_short = false;
+
+	if (is_blocked(sip->source))
+		return FASTPATH_REASON_BLOCKED;
+
+	window = (const __u8 *)(long)ctx->data + sip->payload_offset;
+	end = (const __u8 *)(long)ctx->data_end;
+	if (sip->payload_length >= FASTPATH_WINDOW_LENGTH && window + FASTPATH_WINDOW_LENGTH <= end) {
+		/* Nearly every packet: all of the window in place. */
+	} else if (sip->payload_length > SIP_SHORTEST && sip->payload_length < FASTPATH_SHORT_PAYLOAD &&
+		   window + SIP_SHORTEST + 1 <= end) {
+		/* All that is read of a short payload in place: "REGISTER " is the longest it is compared
+		 * with. */
+		is_short = true;
+	} else {
+		const struct window_copy *copy = copy_window(ctx, sip);
+
+		if (!copy)
+			return FASTPATH_REASON_PASSED;
+		window = copy->bytes;
+		end = (const __u8 *)(copy + 1);
+		is_short = sip->payload_length < FASTPATH_SHORT_PAYLOAD;
+	}
+	return judge_window(sip, is_short, window, end);
 }
 
 SEC(FASTPATH_PROGRAM_SECTION)

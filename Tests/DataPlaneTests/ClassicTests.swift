@@ -30,6 +30,18 @@ import Testing
         }
     }
 
+    @Test("the same, as a kernel before 5.18 runs it, which knows one buffer only")
+    func oneBuffer() throws {
+        for row in Self.rows {
+            let twin = try Twin(row, object: "build/tests/one_buffer.bpf.o")
+            try twin.expect(row.reason, of: row.frame)
+            for count in TestRun.shortestFrame..<min(row.frame.count, 200) {
+                let frame = Array(row.frame[..<count])
+                try twin.expect(twin.reference.judge(frame), of: frame)
+            }
+        }
+    }
+
     @Test("every frame cut short at every byte: the program agrees with the reference filter")
     func truncated() throws {
         for row in Self.rows where row.frame.count < 200 {

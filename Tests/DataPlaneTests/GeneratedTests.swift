@@ -20,7 +20,7 @@ import Testing
         policies[1].allowed = [0xc000_0203, 0xc633_6401].map(IPPrefix.init(ipv4:))
         policies[2].allowed = [IPPrefix(ipv4: 0xc000_0201)]
         policies[2].hasSocket = true
-        let twins = try policies.map(Twin.init)
+        let twins = try policies.map { try Twin($0) }
 
         var seen: [Reason: Int] = [:]
         for number in 0..<frames {

@@ -11,11 +11,12 @@ final class Twin {
     private let socket: SlotSocket?
     private var expected = Counters()
 
-    init(_ row: FrameRow) throws {
+    /// `object`: a path, or nil for the built-in program.
+    init(_ row: FrameRow, object: String? = nil) throws {
         reference = ReferenceFilter(
             blocked: Set(row.blocked.compactMap(\.ipv4Address)), allowed: Set(row.allowed.compactMap(\.ipv4Address)),
             hasSocket: row.hasSocket)
-        program = try ProgramInstance(blocked: row.blocked, allowed: row.allowed)
+        program = try ProgramInstance(blocked: row.blocked, allowed: row.allowed, object: object)
         socket = row.hasSocket ? try SlotSocket() : nil
         if let socket, let slots = try program.program.map(.xsks) { try socket.fill(slots, queue: 0) }
     }
