@@ -85,7 +85,7 @@ extension EndToEndTests {
                 """
                 bpftool -j prog show | jq -r '.[] | select(.name == "sip_xdp_prog") | "program \\(.id)"'
                 bpftool -j map show | jq -r \
-                    '.[] | select(.name == ("blocked_ips", "allowed_ips", "xsks_map", "xdp_counters")) | "map \\(.id)"'
+                    '.[] | select(.name == ("blocked_ips", "allowed_ips", "xsks_map", "xdp_counters", "window_copies")) | "map \\(.id)"'
                 """)
             return Set(ran.lines)
         }
@@ -99,7 +99,7 @@ extension EndToEndTests {
                 try edge.done("up", "sip0", "--blocked-capacity", "5000")
                 try edge.done("block", "add", "192.0.2.1")
                 let mine = try Self.maps(of: ["sip0", "sip1"], edge)
-                #expect(mine.count == 2 + 2 + 4, "two programs, the shared lists, two maps each: \(mine)")
+                #expect(mine.count == 2 + 2 + 6, "two programs, the shared lists, three maps each: \(mine)")
                 #expect(try Self.ours(edge).isSuperset(of: mine))
                 try edge.done("down", "--all")
                 // The kernel frees maps behind a grace period.
