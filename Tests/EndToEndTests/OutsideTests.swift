@@ -209,7 +209,8 @@ extension EndToEndTests {
                 #expect(
                     ran.lines == [
                         "sip_xdp_prog xdp gpl=true", "allowed_ips hash 4 1 256", "blocked_ips hash 4 1 1024",
-                        "window_copies percpu_array 4 72 1", "xdp_counters percpu_array 4 8 5", "xsks_map xskmap 4 4 64",
+                        "window_copies percpu_array 4 72 1", "xdp_counters percpu_array 4 8 5",
+                        "xsks_map xskmap 4 4 64",
                     ])
             }
         }
