@@ -9,7 +9,7 @@ extension EndToEndTests {
     @Suite struct ClusterTests {
         @Test("5 000 addresses on two hosts; one that fails does not stop the others")
         func cluster() throws {
-            let laboratory = try Laboratory(named: Edge.instance)
+            let laboratory = try Turn.laboratory()
             defer { laboratory.tearDown() }
             let admin = try laboratory.addHost("admin")
             var edges: [Edge] = []

@@ -8,7 +8,7 @@ extension EndToEndTests {
     /// A real SIP server behind the edge, real clients and a real scanner before it.
     @Suite struct SIPServerTests {
         static func with(_ body: (SIPNetwork, Edge) throws -> Void) throws {
-            let laboratory = try Laboratory(named: Edge.instance)
+            let laboratory = try Turn.laboratory()
             defer { laboratory.tearDown() }
             try Edge().clear()
             let network = try SIPNetwork(in: laboratory)

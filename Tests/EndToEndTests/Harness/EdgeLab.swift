@@ -27,7 +27,7 @@ final class EdgeLab {
     /// Builds it in a cleared instance, runs `body`, takes everything away.
     /// - Parameter interfaces: of the edge; the peers behind them are 10.97.1.2, 10.97.2.2 and so on.
     static func with(_ interfaces: [String] = ["sip0"], _ body: (EdgeLab) throws -> Void) throws {
-        let laboratory = try Laboratory(named: Edge.instance)
+        let laboratory = try Turn.laboratory()
         defer { laboratory.tearDown() }
         try Edge().clear()
         try body(EdgeLab(laboratory, interfaces))

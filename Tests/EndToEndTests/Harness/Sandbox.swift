@@ -13,7 +13,7 @@ final class Sandbox {
     private let holder: Child
 
     static func with(_ body: (Sandbox) throws -> Void) throws {
-        let laboratory = try Laboratory(named: Edge.instance)
+        let laboratory = try Turn.laboratory()
         defer { laboratory.tearDown() }
         try Edge().clear()
         try body(Sandbox(laboratory))
