@@ -45,6 +45,8 @@ missing=$(missing_cpus "$cpus" /sys)
 pids=("$@")
 for pid in "${pids[@]}"; do
     [[ $pid =~ ^[1-9][0-9]*$ ]] || usage_error "'$pid' is no process id."
+done
+for pid in "${pids[@]}"; do
     [ -d "/proc/$pid" ] || fail "there is no process $pid."
 done
 if [ ${#pids[@]} = 0 ]; then
