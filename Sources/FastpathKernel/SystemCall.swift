@@ -9,18 +9,27 @@ public func errorText(_ code: Int32) -> String {
     return "\(String(cString: strerror(code))) (\(String(cString: name)))"
 }
 
-/// The one funnel for results of system calls and libbpf: negative is an error, either `-errno` itself
-/// (libbpf) or `-1` with `errno` set (libc; `-1` is taken for that).
-func check(
-    _ result: Int32, _ tried: @autoclosure () -> String, on subject: @autoclosure () -> String,
-    next: @autoclosure () -> String = "See `vos-fastpath doctor` for what the host lacks."
-) throws(Failure) -> Int32 {
+/// The one funnel for results of system calls and libbpf, also for the rooms above: negative is an error, either
+/// `-errno` itself (libbpf) or `-1` with `errno` set (libc; `-1` is taken for that).
+@discardableResult
+package func check<Result: SignedInteger>(
+    _ result: Result, _ tried: @autoclosure () -> String, on subject: @autoclosure () -> String,
+    next: @autoclosure () -> String = defaultNext
+) throws(Failure) -> Result {
     guard result < 0 else { return result }
-    let code = result == -1 ? errno : -result
-    throw Failure(
-        .system(errno: code), tried: tried(), on: subject(), because: errorText(code), next: next(),
+    throw systemFailure(result == -1 ? errno : Int32(clamping: -result), tried(), on: subject(), next: next())
+}
+
+/// The failure for an errno, positive: for calls that give it as it is (pthreads, posix_spawn).
+package func systemFailure(
+    _ code: Int32, _ tried: String, on subject: String, next: String = defaultNext
+) -> Failure {
+    Failure(
+        .system(errno: code), tried: tried, on: subject, because: errorText(code), next: next,
         details: LibBPFLog.take())
 }
+
+package let defaultNext = "See `vos-fastpath doctor` for what the host lacks."
 
 /// A file descriptor that is closed when nobody holds it any more.
 public final class FileDescriptor {

@@ -39,12 +39,11 @@ public final class Child: Sendable {
         }
         let program = try Programs.path(arguments.first ?? "")
         let output = FileDescriptor(
-            Int32(
-                try SystemCall.check(
-                    Int(open(log ?? "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)), "open a log",
-                    on: log ?? "/dev/null")))
+            try check(
+                open(log ?? "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644), "open a log",
+                on: log ?? "/dev/null"))
         let input = FileDescriptor(
-            Int32(try SystemCall.check(Int(open("/dev/null", O_RDONLY | O_CLOEXEC)), "open a file", on: "/dev/null")))
+            try check(open("/dev/null", O_RDONLY | O_CLOEXEC), "open a file", on: "/dev/null"))
         let pid = try Spawner.spawn(
             trampoline[0], trampoline + [program] + arguments.dropFirst(),
             environment: Programs.environment(environment),

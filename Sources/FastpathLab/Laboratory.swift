@@ -132,7 +132,7 @@ public final class Laboratory: Sendable {
             let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
             // Another lab's clean-up may take the empty folder away between our calls.
             if file < 0, errno == ENOENT, attempts < 100 { continue }
-            try SystemCall.check(Int(file), "open a lab's lock", on: path)
+            try check(file, "open a lab's lock", on: path)
             if flock(file, LOCK_EX | LOCK_NB) == 0 {
                 // Its last owner may have removed it: then it is no lock any more.
                 var held = stat()

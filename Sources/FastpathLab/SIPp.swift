@@ -65,7 +65,7 @@ public struct SIPp: Sendable {
     public func start(in laboratory: Laboratory, count: Int = 1, rate: Int = 10) throws(Failure) -> Run {
         let folder = "\(laboratory.folder)/sipp-\(scenario.rawValue)-\(host.name)-\(local.port)"
         try Shell.run(["rm", "-rf", "--", folder])
-        try SystemCall.check(Int(mkdir(folder, 0o700)), "make a folder", on: folder)
+        try check(mkdir(folder, 0o700), "make a folder", on: folder)
         try File.write(scenario.xml, to: "\(folder)/scenario.xml")
         // Calls, the last one's patience, its BYE's patience, and a moment to start and end.
         let timeout = Duration.seconds(Double(count) / Double(rate)) + patience * 2 + .seconds(2)

@@ -83,32 +83,30 @@ public enum SIPpScenario: String, Sendable, CaseIterable {
         <recv response="180" optional="true"/>
         <recv response="200" rtd="1" rrs="true"/>
         <send><![CDATA[
-        ACK [next_url] SIP/2.0
-        Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-        Max-Forwards: 70
-        [routes]
-        From: <sip:caller@[local_ip]>;tag=[pid]-[call_number]
-        To: <sip:[service]@[remote_ip]>[peer_tag_param]
-        Call-ID: [call_id]
-        CSeq: 1 ACK
-        Content-Length: 0
-
+        \(withinCall("ACK", 1))
         ]]></send>
         <pause milliseconds="200"/>
         <send retrans="500"><![CDATA[
-        BYE [next_url] SIP/2.0
+        \(withinCall("BYE", 2))
+        ]]></send>
+        <recv response="200"/>
+        """
+
+    /// The caller's request within the dialog of a call, with the empty line behind its header.
+    private static func withinCall(_ method: String, _ number: Int) -> String {
+        """
+        \(method) [next_url] SIP/2.0
         Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
         Max-Forwards: 70
         [routes]
         From: <sip:caller@[local_ip]>;tag=[pid]-[call_number]
         To: <sip:[service]@[remote_ip]>[peer_tag_param]
         Call-ID: [call_id]
-        CSeq: 2 BYE
+        CSeq: \(number) \(method)
         Content-Length: 0
 
-        ]]></send>
-        <recv response="200"/>
         """
+    }
 
     private static let answerSteps = """
         <recv request="INVITE"/>

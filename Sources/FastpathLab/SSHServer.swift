@@ -26,7 +26,7 @@ public final class SSHServer: Sendable {
         self.port = port
         let folder = "\(laboratory.folder)/sshd-\(host.name)"
         configurationPath = "\(folder)/ssh_config"
-        try SystemCall.check(Int(mkdir(folder, 0o700)), "make a folder", on: folder)
+        try check(mkdir(folder, 0o700), "make a folder", on: folder)
         for key in ["host_key", "user_key"] {
             try Shell.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", key, "-f", "\(folder)/\(key)"])
         }
@@ -89,7 +89,7 @@ public final class SSHServer: Sendable {
     private static func takesConnections(_ host: LabHost, _ address: UInt32, _ port: UInt16) throws(Failure) -> Bool {
         try host.perform { () throws(Failure) in
             let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
-            let probe = FileDescriptor(Int32(try SystemCall.check(Int(descriptor), "make a socket", on: host.name)))
+            let probe = FileDescriptor(try check(descriptor, "make a socket", on: host.name))
             return try withSocketAddress(address, port) { (address, length) throws(Failure) in
                 connect(probe.rawValue, address, length) == 0
             }

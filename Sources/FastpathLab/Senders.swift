@@ -13,9 +13,8 @@ public struct RawSender {
         self.interface = interface
         socket = try interface.host.perform { () throws(Failure) in
             FileDescriptor(
-                Int32(
-                    try SystemCall.check(
-                        Int(fastpath_lab_packet_socket(interface.index)), "open a packet socket", on: interface.name)))
+                try check(
+                    fastpath_lab_packet_socket(interface.index), "open a packet socket", on: interface.name))
         }
     }
 
@@ -43,7 +42,7 @@ public struct RawSender {
             // The interface's own count tells of frames that it had no room for.
             if count < 0, errno == ENOBUFS { return }
             if count < 0, errno == EINTR { continue }
-            try SystemCall.check(count, "send a frame", on: interface.name, next: "Check that the interface is up.")
+            try check(count, "send a frame", on: interface.name, next: "Check that the interface is up.")
         }
     }
 }
@@ -59,17 +58,16 @@ public struct DatagramSender {
         self.host = host
         socket = try host.perform { () throws(Failure) in
             let socket = FileDescriptor(
-                Int32(
-                    try SystemCall.check(
-                        Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC, 0)), "make a socket",
-                        on: host.name)))
+                try check(
+                    Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC, 0), "make a socket",
+                    on: host.name))
             let subject = "\(IPPrefix(ipv4: destination)):\(port)"
             try withSocketAddress(0, localPort) { (address, length) throws(Failure) in
-                try SystemCall.check(
-                    Int(bind(socket.rawValue, address, length)), "bind a socket", on: "port \(localPort)")
+                try check(
+                    bind(socket.rawValue, address, length), "bind a socket", on: "port \(localPort)")
             }
             try withSocketAddress(destination, port) { (address, length) throws(Failure) in
-                try SystemCall.check(Int(connect(socket.rawValue, address, length)), "connect a socket", on: subject)
+                try check(connect(socket.rawValue, address, length), "connect a socket", on: subject)
             }
             return socket
         }
@@ -79,7 +77,7 @@ public struct DatagramSender {
     public func send(_ payloads: [[UInt8]]) throws(Failure) {
         for payload in payloads {
             let sent = fastpath_lab_send_repeated(socket.rawValue, payload, payload.count, 1)
-            try SystemCall.check(Int(sent), "send a datagram", on: host.name)
+            try check(sent, "send a datagram", on: host.name)
         }
     }
 
@@ -90,7 +88,7 @@ public struct DatagramSender {
         let result = withUnsafeMutablePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket.rawValue, $0, &length) }
         }
-        try SystemCall.check(Int(result), "ask for a socket's address", on: host.name)
+        try check(result, "ask for a socket's address", on: host.name)
         let number = UInt32(bigEndian: address.sin_addr.s_addr)
         return Endpoint(mac: MACAddress(of: number), address: number, port: UInt16(bigEndian: address.sin_port))
     }
@@ -112,7 +110,7 @@ public struct DatagramSender {
         var sent = 0
         try limits.drive(portion: 1024, until: isStopping) { (count) throws(Failure) in
             let done = fastpath_lab_send_repeated(socket.rawValue, payload, payload.count, UInt32(count))
-            sent += try SystemCall.check(Int(done), "send datagrams", on: host.name)
+            sent += try check(Int(done), "send datagrams", on: host.name)
         }
         return Sent(packets: sent, refused: 0, duration: ContinuousClock.now - start)
     }
@@ -128,15 +126,15 @@ public struct DatagramSender {
                 because: "all but the last must have the same length",
                 next: "Pad them to one length.")
         }
-        try SystemCall.check(
-            Int(fastpath_lab_set_segment_length(socket.rawValue, UInt16(length))), "ask for segmentation",
+        try check(
+            fastpath_lab_set_segment_length(socket.rawValue, UInt16(length)), "ask for segmentation",
             on: "UDP_SEGMENT",
             next: "Linux 4.18 or newer is needed.")
         let whole = payloads.flatMap { $0 }
         let count = fastpath_lab_send_repeated(socket.rawValue, whole, whole.count, 1)
-        try SystemCall.check(Int(count), "send segments", on: "\(whole.count) bytes")
-        try SystemCall.check(
-            Int(fastpath_lab_set_segment_length(socket.rawValue, 0)), "end segmentation", on: "UDP_SEGMENT")
+        try check(count, "send segments", on: "\(whole.count) bytes")
+        try check(
+            fastpath_lab_set_segment_length(socket.rawValue, 0), "end segmentation", on: "UDP_SEGMENT")
     }
 }
 
@@ -160,17 +158,16 @@ public final class DatagramReceiver: Sendable {
     /// Bound to `address`:`port` (host byte order; address 0: all) on `host`.
     public init(on host: LabHost, address: UInt32 = 0, port: UInt16, bufferBytes: Int32 = 8 << 20) throws(Failure) {
         socket = try host.perform { () throws(Failure) in
-            let socket = Int32(
-                try SystemCall.check(
-                    Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC, 0)), "make a socket",
-                    on: host.name))
+            let socket = try check(
+                Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC, 0), "make a socket",
+                on: host.name)
             do throws(Failure) {
                 var size = bufferBytes
                 // Beyond net.core.rmem_max, as root.
                 setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(MemoryLayout<Int32>.size))
                 try withSocketAddress(address, port) { (address, length) throws(Failure) in
-                    try SystemCall.check(
-                        Int(bind(socket, address, length)), "listen", on: "UDP port \(port)",
+                    try check(
+                        bind(socket, address, length), "listen", on: "UDP port \(port)",
                         next: "End what listens there.")
                 }
             } catch {

@@ -37,7 +37,7 @@ public enum Shell {
         let output = try Pipe()
         let errors = try Pipe()
         let input = FileDescriptor(
-            Int32(try SystemCall.check(Int(open("/dev/null", O_RDONLY | O_CLOEXEC)), "open a file", on: "/dev/null")))
+            try check(open("/dev/null", O_RDONLY | O_CLOEXEC), "open a file", on: "/dev/null"))
         let path = try Programs.path(arguments.first ?? "")
         let pid = try Spawner.spawn(
             path, arguments, environment: Programs.environment(environment),
@@ -72,7 +72,7 @@ public enum Shell {
             // A pair of sockets: as good as a pipe here, and made close-on-exec and non-blocking in one call.
             var ends: [Int32] = [-1, -1]
             let type = Int32(SOCK_STREAM.rawValue) | O_CLOEXEC
-            try SystemCall.check(Int(socketpair(AF_UNIX, type, 0, &ends)), "make a pipe", on: "socketpair")
+            try check(socketpair(AF_UNIX, type, 0, &ends), "make a pipe", on: "socketpair")
             (readEnd, writeEnd) = (ends[0], ends[1])
         }
 

@@ -89,7 +89,7 @@ final class Spawner: Sendable {
         defer { (argumentPointers + environmentPointers).forEach { free($0) } }
         var pid: pid_t = 0
         let code = posix_spawn(&pid, path, &actions, &attributes, &argumentPointers, &environmentPointers)
-        guard code == 0 else { throw SystemCall.failure(code, "start a program", on: path) }
+        guard code == 0 else { throw systemFailure(code, "start a program", on: path) }
         return pid
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import CFastpathLab
 import FastpathCore
+import FastpathKernel
 import Glibc
 import Synchronization
 
@@ -62,15 +63,15 @@ enum Thread {
             }, argument)
         guard code == 0 else {
             Unmanaged<Body>.fromOpaque(argument).release()
-            throw SystemCall.failure(code, "start a thread", on: "pthread_create")
+            throw systemFailure(code, "start a thread", on: "pthread_create")
         }
         pthread_detach(thread)
     }
 
     /// Binds the calling thread to one CPU.
     static func pin(toCPU cpu: Int) throws(Failure) {
-        try SystemCall.check(
-            Int(fastpath_lab_pin_thread(UInt32(clamping: cpu))), "pin a thread", on: "CPU \(cpu)",
+        try check(
+            fastpath_lab_pin_thread(UInt32(clamping: cpu)), "pin a thread", on: "CPU \(cpu)",
             next: "Choose a CPU that exists: 0 to \(sysconf(Int32(_SC_NPROCESSORS_ONLN)) - 1).")
     }
 }
