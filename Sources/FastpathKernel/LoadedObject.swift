@@ -20,6 +20,8 @@ public final class LoadedObject {
         public var maps: [String: BPFMap] = [:]
         /// `max_entries` in place of the object's own, by name.
         public var capacities: [String: Int] = [:]
+        /// Names of maps that the object must have, in the order in which missing ones are named.
+        var required: [String] = []
 
         public init(maps: [String: BPFMap] = [:], capacities: [String: Int] = [:]) {
             self.maps = maps
@@ -39,12 +41,16 @@ public final class LoadedObject {
             guard error.kind == .system(errno: EINVAL), kernelIsOlder(than: (5, 18)) else { throw error }
             object = try Self.load(bytes, name, options, severalBuffers: false)
         }
+        // What libbpf said on the way to success is not the reason of a later failure.
+        _ = LibBPFLog.take()
     }
 
     deinit { bpf_object__close(object) }
 
     /// The object at a path, or the built-in edge program.
     public static func edge(path: String?, options: Options = Options()) throws(Failure) -> LoadedObject {
+        var options = options
+        options.required = PublicMap.allCases.map(\.name)
         guard let path else {
             let embedded = fastpath_sip_logic()
             return try LoadedObject(
@@ -53,7 +59,7 @@ public final class LoadedObject {
                 options: options)
         }
         let content = try readFile(path)
-        return try content.span.withUnsafeBytes { (bytes) throws(Failure) in
+        return try content.span.withUnsafeBytes { [options] (bytes) throws(Failure) in
             try LoadedObject(bytes: bytes, name: path, options: options)
         }
     }
@@ -102,7 +108,14 @@ public final class LoadedObject {
     private static func prepare(
         _ object: OpaquePointer, _ name: String, _ options: Options, _ severalBuffers: Bool
     ) throws(Failure) {
-        for (mapName, replacement) in options.maps {
+        let missing = options.required.filter { bpf_object__find_map_by_name(object, $0) == nil }
+        guard missing.isEmpty else {
+            throw Failure(
+                .unsupported, tried: "find the maps of the program", on: name,
+                because: "the object lacks \(missing.joined(separator: ", "))",
+                next: "Give the object that this project builds.")
+        }
+        for (mapName, replacement) in options.maps.sorted(by: { $0.key < $1.key }) {
             let map = try requireMap(mapName, of: object, name)
             guard bpf_map__type(map).rawValue == replacement.type, Int(bpf_map__key_size(map)) == replacement.keySize,
                 Int(bpf_map__value_size(map)) == replacement.valueSize

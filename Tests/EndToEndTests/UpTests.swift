@@ -102,7 +102,10 @@ extension EndToEndTests {
             (["up", "sip0", "--object", "/nonexistent.o"], 1, "/nonexistent.o"),
             (["up", "sip0", "--object", "Package.swift"], 1, "Package.swift"),
             (["up", "sip0", "--object", "/dev/null"], 1, "/dev/null"),
-            (["up", "sip0", "--object", "build/lab/empty_drop.bpf.o"], 1, "Give the object that this project builds"),
+            (
+                ["up", "sip0", "--object", "build/lab/empty_drop.bpf.o"], 1,
+                "lacks xsks_map, allowed_ips, blocked_ips, xdp_counters"
+            ),
             (["up", "sip0", "--object", "build"], 1, "build"),
             (["up"], 64, "--help"),
             (["up", "sip0", "--mode", "fast"], 64, "fast"),

@@ -155,6 +155,21 @@ import Testing
         }
     }
 
+    @Test("an object without our maps: all that it lacks are named, in the order of the maps' table")
+    func otherObject() throws {
+        for path in ["build/lab/empty_drop.bpf.o", "build/lab/floor.bpf.o"] {
+            let list = try AddressMap.make(.block, capacity: 8)
+            // Whatever else was asked for.
+            for maps in [[:], ["blocked_ips": list.map, "allowed_ips": list.map]] {
+                let failure = #expect(throws: Failure.self) {
+                    try LoadedObject.edge(path: path, options: LoadedObject.Options(maps: maps))
+                }
+                #expect(failure?.kind == .unsupported && failure?.subject == path)
+                #expect(failure?.reason == "the object lacks xsks_map, allowed_ips, blocked_ips, xdp_counters")
+            }
+        }
+    }
+
     @Test("a list overflows with its capacity named, and what fitted is in")
     func overflow() throws {
         let map = try AddressMap.make(.block, capacity: 100)
