@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
+import FastpathControl
 import FastpathCore
 import FastpathLab
 import Glibc
@@ -75,7 +76,9 @@ struct CommandRunner {
             }
             output.isJSON = command.common.json
             let instance = try command.common.chosenInstance(environment: environment)
-            return try command.run(Context(output: output, instance: instance, arguments: arguments))
+            let lockTimeout = try FileLock.timeout(environment: environment)
+            return try command.run(
+                Context(output: output, instance: instance, lockTimeout: lockTimeout, arguments: arguments))
         } catch let failure as Failure {
             return fail(failure)
         } catch {

@@ -9,23 +9,57 @@ import Glibc
 struct Context {
     var output: Output
     var instance: Instance
+    /// Milliseconds to wait for another command that changes something.
+    var lockTimeout = FileLock.defaultTimeout
     /// The command line behind the command's name, as it was typed.
     var arguments: [String] = []
 }
 
+extension Context {
+    func edgeControl() throws(Failure) -> EdgeControl<KernelEdges, PolicyDatabase, FileLock> {
+        try instance.edgeControl(lockTimeout: lockTimeout)
+    }
+
+    func policyControl() throws(Failure) -> PolicyControl<KernelEdges, PolicyDatabase, FileLock> {
+        try instance.policyControl(lockTimeout: lockTimeout)
+    }
+}
+
+extension FileLock {
+    /// The environment variable that says how many seconds a command waits for another one.
+    static let timeoutVariable = "VOS_FASTPATH_LOCK_TIMEOUT"
+
+    /// In milliseconds.
+    static func timeout(environment: (String) -> String?) throws(Failure) -> Int {
+        guard let text = environment(timeoutVariable), !text.isEmpty else { return defaultTimeout }
+        guard let seconds = Int(text), (0...86_400).contains(seconds) else {
+            throw Failure(
+                .usage, tried: "read \(timeoutVariable)", on: text, because: "it is no number from 0 to 86400",
+                next: "Give seconds, or unset it.")
+        }
+        return seconds * 1_000
+    }
+}
+
 extension Instance {
     /// The use cases of the edge, on the real kernel and record. Throws unless this process and host can run it.
-    func edgeControl() throws(Failure) -> EdgeControl<KernelEdges, PolicyDatabase, FileLock> {
+    func edgeControl(
+        lockTimeout: Int = FileLock.defaultTimeout
+    ) throws(Failure) -> EdgeControl<KernelEdges, PolicyDatabase, FileLock> {
         try Host.requireReady()
         return EdgeControl(
-            kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath), lock: FileLock(at: lockPath))
+            kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath),
+            lock: FileLock(at: lockPath, timeout: lockTimeout))
     }
 
     /// The use cases of the policy, likewise.
-    func policyControl() throws(Failure) -> PolicyControl<KernelEdges, PolicyDatabase, FileLock> {
+    func policyControl(
+        lockTimeout: Int = FileLock.defaultTimeout
+    ) throws(Failure) -> PolicyControl<KernelEdges, PolicyDatabase, FileLock> {
         try Host.requireReady()
         return PolicyControl(
-            kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath), lock: FileLock(at: lockPath))
+            kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath),
+            lock: FileLock(at: lockPath, timeout: lockTimeout))
     }
 }
 
@@ -68,17 +102,31 @@ enum Timestamp {
 }
 
 extension Output {
-    /// An operation that had been cut off was found and put right.
+    /// An operation was found that had not come to its end.
     func note(_ mending: Mending?) {
         guard let mending else { return }
-        note(
-            "'\(mending.interrupted)' had been cut off; it was put right: "
-                + "\(Format.plural(mending.restored, "recorded entry", "recorded entries")) put back in force")
+        var text = "'\(mending.interrupted)' had not come to its end; "
+        text += mending.strays.isEmpty ? "it was put right" : "the shared lists were put right"
+        if mending.restored > 0 {
+            text += ": \(Format.plural(mending.restored, "recorded entry", "recorded entries")) put back in force"
+        }
+        note(text)
+        for edge in mending.strays {
+            warning(
+                "\(edge.label) reads lists of its own still, which changes reach too; give it the shared ones: "
+                    + "vos-fastpath up \(edge.label)")
+        }
         if mending.notFitted > 0 {
             warning(
                 "\(Format.plural(mending.notFitted, "recorded entry", "recorded entries")) found no room in the kernel's "
                     + "lists; raise their capacity with 'vos-fastpath up'")
         }
+    }
+
+    /// Says where a list may be half of a change.
+    func noteChange(_ listing: PolicyListing) {
+        guard let changing = listing.changing else { return }
+        warning("\(changing) is changing something; what is printed may be half of it")
     }
 }
 

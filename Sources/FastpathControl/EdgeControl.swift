@@ -15,7 +15,8 @@ public struct EdgeControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: Co
 
     /// Puts the program on an interface, or replaces the one of ours that is there in one atomic step that keeps
     /// policy and counters. The lists come from the record. Lists of a program that `ip link` loaded are taken into
-    /// the record. A changed capacity keeps the entries, on every interface. What fails half-way is taken back.
+    /// the record. A changed capacity keeps the entries, on every interface. What fails half-way is taken back. Other
+    /// interfaces of the instance that were left with lists of their own get the shared ones.
     ///
     /// - Parameter now: seconds since 1970-01-01 UTC.
     /// - Throws: `.noInterface`; `.foreignProgram` and `.modeConflict` unless forced; `.mapFull` for a capacity that
@@ -64,11 +65,11 @@ public struct UpReport: Hashable, Sendable {
     public var notes: [String]
     /// One for each kind.
     public var lists: [UpList]
-    /// Other interfaces that were moved to the new lists.
+    /// Other interfaces that were moved to the lists that are shared now.
     public var moved: [EdgeState]
     /// What the operator should know before relying on it.
     public var warnings: [UpWarning]
-    /// An operation that was cut off before, and is put right now.
+    /// An operation that had not come to its end, and is put right now.
     public var mending: Mending?
 }
 

@@ -31,8 +31,10 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         let interface = interface
         before = lists.edges.first { $0.interface == interface }
         try Self.refuseForeignProgram(before, request)
-        mending = try lists.mend(interrupted, from: record)
-        others = OtherEdges(lists, but: interface, strays: interrupted?.hasPrefix("up ") ?? false)
+        var mending = try lists.mend(interrupted, from: record)
+        mending?.strays = []  // They get the shared lists here.
+        self.mending = mending
+        others = try OtherEdges(lists, but: interface)
 
         let adopted = others.strays + [before].compactMap { $0 }.filter(\.isFilteringForUs)
         plans = []
@@ -245,24 +247,21 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
 struct OtherEdges<Kernel: EdgeKernelPort> {
     private let kernel: Kernel
     private let edges: [EdgeState]
-    /// Interfaces of ours that an `up` which was cut off left with other lists than the shared ones.
+    /// Those that read other lists than the shared ones, and should not.
     let strays: [EdgeState]
 
-    /// `strays`: look for them.
-    init(_ lists: KernelLists<Kernel>, but interface: InterfaceID, strays: Bool) {
+    init(_ lists: KernelLists<Kernel>, but interface: InterfaceID) throws(Failure) {
         kernel = lists.kernel
         edges = lists.edges.filter { $0.interface != interface && $0.isFilteringForUs }
-        self.strays = strays ? edges.filter(\.isPinned) : []
+        strays = try lists.strays().filter { $0.interface != interface }
     }
 
-    /// Those that must get other lists: they read a shared list that is replaced, or none that is shared.
+    /// Those that must get other lists: strays, and readers of a shared list that is replaced.
     func toMove(_ plans: [ListPlan<Kernel.PolicyMap>]) throws(Failure) -> [EdgeState] {
-        var moving: [EdgeState] = []
+        var moving = strays
         for edge in edges {
-            for plan in plans where !moving.contains(edge) {
-                let id = try kernel.policyMap(plan.kind, of: edge).id
-                if id == plan.map?.id { continue }
-                if id == plan.shared?.id || strays.contains(edge) { moving.append(edge) }
+            for plan in plans where plan.needsNewMap && !moving.contains(edge) {
+                if try kernel.policyMap(plan.kind, of: edge).id == plan.shared?.id { moving.append(edge) }
             }
         }
         return moving

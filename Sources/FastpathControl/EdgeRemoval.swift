@@ -24,9 +24,11 @@ public struct DownReport: Hashable, Sendable {
     public var recorded: [PolicyKind: Int] = [:]
     /// Interfaces that still have pins of the instance.
     public var remaining: [EdgeState] = []
+    /// Were the shared lists taken out of the kernel, as no interface is left?
+    public var areListsRemoved = false
     /// Was the record emptied?
     public var isPurged = false
-    /// An operation that was cut off before, and is put right now.
+    /// An operation that had not come to its end, and is put right now.
     public var mending: Mending?
 }
 
@@ -38,7 +40,8 @@ public struct FailedEdge: Hashable, Sendable {
 
 extension EdgeControl {
     /// Takes the program off one interface or all, and removes the pins: nothing of it is left in the kernel. What
-    /// was written to the lists by hand is recorded first, and the record stays for the next `up`.
+    /// was written to the lists by hand is recorded first, and the record stays for the next `up`. Lists that no
+    /// interface uses any more (an earlier `down` was cut off) go with any interface of the caller's namespace.
     ///
     /// - Parameters:
     ///   - purge: forget the record too. Refused while other interfaces go on filtering.
@@ -56,10 +59,14 @@ extension EdgeControl {
             var report = DownReport()
             // For the interfaces that stay.
             report.mending = try lists.mend(interrupted, from: record)
+            report.mending?.strays.removeAll(where: targets.contains)
             if !purge { report.adopted = try adoptEntriesByHand(lists, of: targets, now: now) }
             try takeDown(targets, &report)
             report.remaining = try kernel.edges().filter(\.isPinned)
-            if report.remaining.isEmpty { try kernel.removeSharedPins() }
+            if report.remaining.isEmpty {
+                report.areListsRemoved = kernel.hasSharedPins
+                try kernel.removeSharedPins()
+            }
             if purge, report.failed.isEmpty {
                 try record.purge()
                 report.isPurged = true
@@ -114,8 +121,13 @@ extension EdgeControl {
         let ours = edges.filter { $0.isPinned || $0.isFilteringForUs }
         guard case .interface(let name) = target else { return ours }
         if let edge = try ours.named(name) { return [edge] }
+        let other = try edges.named(name)
+        if other == nil { _ = try kernel.interface(named: name) }
+        let areListsLeft = kernel.hasSharedPins && !edges.contains(where: \.isPinned)
+        if areListsLeft, other?.otherInstance == nil { return [] }
+
         let tried = "take the program off"
-        if let other = try edges.named(name), let program = other.attachment {
+        if let other, let program = other.attachment {
             throw Failure(
                 .notLoaded, tried: tried, on: name,
                 because: other.otherInstance.map { "it belongs to the instance \"\($0)\"" }
@@ -124,7 +136,6 @@ extension EdgeControl {
                     ? "Detach it with the tool that attached it."
                     : "Use that instance (\(Instance.environmentVariable)).")
         }
-        _ = try kernel.interface(named: name)
         throw Failure(
             .notLoaded, tried: tried, on: name, because: "nothing of ours is there",
             next: "See `vos-fastpath status` for where it is.")

@@ -5,15 +5,22 @@ import Glibc
 /// A lock that the kernel drops when its holder dies (flock), in a file that says who holds it.
 ///
 /// The file's one line, "OPERATION PID", is written when the lock is taken and removed when the operation has ended.
-/// Whoever takes the lock and finds a line there comes after an operation that was cut off.
+/// Whoever takes the lock and finds a line there comes after an operation that did not come to its end.
 public struct FileLock: ControlLock {
     private let path: String
     private let timeout: Int
+    private let patience: Int
 
-    /// `timeout`: milliseconds to wait for another command.
-    public init(at path: String, timeout: Int = 30_000) {
+    /// Milliseconds that an operation waits where nobody says otherwise.
+    public static let defaultTimeout = 30_000
+
+    /// - Parameters:
+    ///   - timeout: milliseconds that an operation waits for another one.
+    ///   - patience: milliseconds that a reader waits, which then reads all the same.
+    public init(at path: String, timeout: Int = defaultTimeout, patience: Int = 500) {
         self.path = path
         self.timeout = timeout
+        self.patience = patience
     }
 
     public func withLock<Result>(
@@ -24,7 +31,12 @@ public struct FileLock: ControlLock {
         guard file >= 0 else { throw failure(errno, tried: tried) }
         // Closing it unlocks it.
         defer { close(file) }
-        try acquire(file, tried: tried)
+        guard try acquire(file, LOCK_EX, within: timeout, tried: tried) else {
+            throw Failure(
+                .busy, tried: tried, on: path,
+                because: "\(holder(of: file)) holds it for longer than \(timeout / 1_000) s",
+                next: "Wait until it is done, or end it.")
+        }
 
         let mark = Mark(read: file)
         try write(Mark(operation: operation, process: getpid()).line, to: file, tried: tried)
@@ -33,23 +45,39 @@ public struct FileLock: ControlLock {
             try write("", to: file, tried: tried)
             return result
         } catch {
-            // The operation failed in good order. But what it found cut off may be so still.
-            try write(mark?.line ?? "", to: file, tried: tried)
+            // Failed in good order, it leaves nothing behind; but what it found half-done may be so still.
+            if !error.isHalfDone { try write(mark?.line ?? "", to: file, tried: tried) }
             throw error
         }
     }
 
-    private func acquire(_ file: Int32, tried: String) throws(Failure) {
+    public func whileReading<Result>(
+        _ body: (_ changing: String?) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        // Without the file nobody changes anything.
+        if file < 0, errno == ENOENT { return try body(nil) }
+        let tried = "lock the edge for reading"
+        guard file >= 0 else { throw failure(errno, tried: tried) }
+        defer { close(file) }
+        let isQuiet = try acquire(file, LOCK_SH, within: patience, tried: tried)
+        return try body(isQuiet ? nil : holder(of: file))
+    }
+
+    /// False where others hold it for all that time, in milliseconds.
+    private func acquire(_ file: Int32, _ kind: Int32, within timeout: Int, tried: String) throws(Failure) -> Bool {
         let pause = 20
         for waited in stride(from: 0, through: timeout, by: pause) {
-            if flock(file, LOCK_EX | LOCK_NB) == 0 { return }
+            if flock(file, kind | LOCK_NB) == 0 { return true }
             guard errno == EWOULDBLOCK || errno == EINTR else { throw failure(errno, tried: tried) }
             if waited + pause <= timeout { usleep(UInt32(pause * 1_000)) }
         }
-        let holder = Mark(read: file).map { "`\($0.operation)`, process \($0.process)," } ?? "another command"
-        throw Failure(
-            .busy, tried: tried, on: path, because: "\(holder) holds it for longer than \(timeout / 1_000) s",
-            next: "Wait until it is done, or end it.")
+        return false
+    }
+
+    /// For sentences.
+    private func holder(of file: Int32) -> String {
+        Mark(read: file).map { "`\($0.operation)`, process \($0.process)," } ?? "another command"
     }
 
     private func write(_ text: String, to file: Int32, tried: String) throws(Failure) {

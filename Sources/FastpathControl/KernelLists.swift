@@ -40,12 +40,25 @@ struct KernelLists<Kernel: EdgeKernelPort> {
         return lists
     }
 
-    /// Puts right what an operation left behind whose process died. Only under the lock.
+    /// Interfaces of the instance whose program reads other lists than the shared ones, whoever brought that about: an
+    /// `up` that was cut off, or a change of capacity that failed and could not be taken back. The kernel's state tells;
+    /// no memory of an operation is needed, which the next one might wipe out.
+    func strays() throws(Failure) -> [EdgeState] {
+        var strays: [EdgeState] = []
+        for edge in edges where edge.isPinned && edge.isFilteringForUs {
+            for kind in PolicyKind.allCases where strays.last != edge {
+                if try kernel.policyMap(kind, of: edge).id != kernel.sharedPolicyMap(kind)?.id { strays.append(edge) }
+            }
+        }
+        return strays
+    }
+
+    /// Puts right what an operation left behind in the shared lists that did not come to its end. Only under the lock.
     func mend(_ interrupted: String?, from record: some PolicyRecord) throws(Failure) -> Mending? {
         var notFitted = 0
         for kind in PolicyKind.allCases { notFitted += try finishCapacityChange(kind) }
         guard let interrupted else { return nil }
-        var mending = Mending(interrupted: interrupted, restored: 0, notFitted: notFitted)
+        var mending = Mending(interrupted: interrupted, restored: 0, notFitted: notFitted, strays: try strays())
         for kind in PolicyKind.allCases {
             guard let shared = try kernel.sharedPolicyMap(kind) else { continue }
             let missing = try shared.missing(from: record.entries(kind).map(\.prefix))

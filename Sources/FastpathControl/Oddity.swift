@@ -11,7 +11,7 @@ public enum Oddity: Hashable, Sendable {
     case programGone(EdgeState)
     /// Pins without an interface.
     case interfaceGone(EdgeState)
-    /// The program reads lists of its own: somebody else loaded it.
+    /// The program reads lists of its own: somebody else loaded it, or an `up` was cut off.
     case ownLists(EdgeState)
     /// The shared lists are there, and no interface of ours.
     case listsWithoutInterface
@@ -35,7 +35,7 @@ public enum Oddity: Hashable, Sendable {
         case .interfaceGone(let edge):
             "\(edge.label): the interface is gone or out of reach, its pins are still there."
         case .ownLists(let edge):
-            "\(edge.label): the program was not loaded by `up`; it reads lists of its own."
+            "\(edge.label): the program reads lists of its own: `up` did not load it, or was cut off."
         case .listsWithoutInterface: "The lists are in the kernel, but no interface uses them."
         case .capacityChangeCutOff(let kind): "A change of the \(kind.listName)'s capacity was cut off near its end."
         case .writtenByHand(let kind, let count):

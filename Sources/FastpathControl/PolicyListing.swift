@@ -1,9 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import FastpathCore
 
+/// A list as it was found.
+public struct PolicyListing: Hashable, Sendable {
+    /// In order of address.
+    public var rows: [PolicyRow]
+    /// Who was changing something meanwhile, for a sentence; nil where nobody was, and the rows are of one moment.
+    public var changing: String?
+
+    /// Every address, recorded or written by hand, in order: what `import` takes.
+    public var prefixes: [IPPrefix] { rows.map(\.prefix) }
+}
+
 extension PolicyControl {
-    /// A list as record and kernel hold it, in order of address.
-    public func list(_ kind: PolicyKind) throws(Failure) -> [PolicyRow] {
+    /// A list as record and kernel hold it. Waits a moment for an operation that changes something, so as not to see
+    /// half of it.
+    public func list(_ kind: PolicyKind) throws(Failure) -> PolicyListing {
+        try lock.whileReading { (changing) throws(Failure) in
+            PolicyListing(rows: try rows(kind), changing: changing)
+        }
+    }
+
+    private func rows(_ kind: PolicyKind) throws(Failure) -> [PolicyRow] {
         let held = try KernelLists(kernel).all(kind).map { (list) throws(Failure) in try Set(list.map.prefixes()) }
         let entries = try record.entries(kind)
         var byHand = held.reduce(into: Set()) { $0.formUnion($1) }
@@ -19,10 +37,5 @@ extension PolicyControl {
         }
         rows += byHand.map { PolicyRow(prefix: $0, state: .byHand) }
         return rows.sorted { $0.prefix < $1.prefix }
-    }
-
-    /// Every address of a list, recorded or written by hand, in order of address: what `import` takes.
-    public func export(_ kind: PolicyKind) throws(Failure) -> [IPPrefix] {
-        try list(kind).map(\.prefix)
     }
 }

@@ -69,6 +69,9 @@ public protocol EdgeKernelPort {
     /// Detaches our program, if it is attached, and removes the interface's pins. A foreign program stays.
     func detach(_ edge: EdgeState) throws(Failure)
 
+    /// Is there anything for ``removeSharedPins()`` to remove, an empty folder included?
+    var hasSharedPins: Bool { get }
+
     /// Removes the pins of the shared maps and the instance's pin folder; to be called when no interface is left.
     func removeSharedPins() throws(Failure)
 
@@ -102,8 +105,15 @@ public protocol PolicyRecord {
 /// Held while a command changes something, so that two at a time do not interleave.
 public protocol ControlLock {
     /// Runs `body` under the lock. `operation` names it to others who wait, and to the one who comes after a crash:
-    /// `interrupted` is the name of an operation whose process died before it was done, else nil.
+    /// `interrupted` is the name of an operation that did not come to its end, as its process died or as it threw a
+    /// failure that ``Failure/isHalfDone``, else nil.
     func withLock<Result>(
         for operation: String, _ body: (_ interrupted: String?) throws(Failure) -> Result
+    ) throws(Failure) -> Result
+
+    /// Runs `body` while no operation changes anything. Where one goes on for longer than a reader waits, `body` runs
+    /// all the same; `changing` names who it is then, and what is read may be half of a change.
+    func whileReading<Result>(
+        _ body: (_ changing: String?) throws(Failure) -> Result
     ) throws(Failure) -> Result
 }

@@ -18,7 +18,8 @@ public struct ChangeProgress: Hashable, Sendable {
     public var total: Int
 }
 
-/// An operation whose process died was found and put right.
+/// An operation was found that had not come to its end: its process died, or it could not take back what it had done.
+/// The shared lists are put right.
 public struct Mending: Hashable, Sendable {
     /// "block import", say.
     public var interrupted: String
@@ -26,6 +27,9 @@ public struct Mending: Hashable, Sendable {
     public var restored: Int
     /// Recorded entries that the shared lists have no room for.
     public var notFitted: Int
+    /// Interfaces of the instance that read lists of their own still. Changes reach these too; `up` gives them the
+    /// shared ones.
+    public var strays: [EdgeState]
 }
 
 /// A list is too small.

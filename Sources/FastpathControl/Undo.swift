@@ -22,6 +22,7 @@ struct UndoList {
                 let left = ([step.what] + steps.reversed().map(\.what)).joined(separator: "; ")
                 let lines = [failure.details, "taking it back failed too: \(error)", "left as it is: \(left)"]
                 failure.details = lines.compactMap { $0 }.joined(separator: "\n")
+                failure.isHalfDone = true
                 return failure
             }
         }

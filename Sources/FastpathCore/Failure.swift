@@ -38,6 +38,9 @@ public struct Failure: Error, Hashable, Sendable {
     public var next: String
     /// Long material (a verifier log), shown below the rest.
     public var details: String?
+    /// It failed, and so did taking back what it had done: the next operation finds out and puts it right, as after a
+    /// crash. ``details`` say what is left.
+    public var isHalfDone = false
 
     public init(
         _ kind: Kind = .other, tried: String, on subject: String, because reason: String, next: String,

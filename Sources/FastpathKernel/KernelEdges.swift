@@ -111,6 +111,9 @@ public final class KernelEdges {
         try map.map.pin(at: pins.sharedMapPath(kind))
     }
 
+    /// Is the instance's folder of pins there?
+    public var hasSharedPins: Bool { access(pins.root, F_OK) == 0 }
+
     public func removeSharedPins() throws(Failure) { try pins.removeRoot() }
 
     // MARK: Counters and sockets

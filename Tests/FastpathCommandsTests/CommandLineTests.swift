@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
+import FastpathControl
 import FastpathCore
 import Testing
 
@@ -101,6 +102,15 @@ func allCommands(
         #expect(try options.chosenInstance(environment: environment).name == "one")
         #expect(try CommonOptions.parse([]).chosenInstance(environment: environment).name == "two")
         #expect(try CommonOptions.parse([]).chosenInstance(environment: { _ in "" }) == .default)
+    }
+
+    @Test func theLocksTimeoutComesFromTheEnvironment() throws {
+        #expect(try FileLock.timeout(environment: { _ in nil }) == FileLock.defaultTimeout)
+        #expect(try FileLock.timeout(environment: { _ in "" }) == FileLock.defaultTimeout)
+        #expect(try FileLock.timeout(environment: { $0 == FileLock.timeoutVariable ? "2" : nil }) == 2_000)
+        for wrong in ["-1", "x", "1.5", "86401"] {
+            #expect(run(["doctor"], environment: [FileLock.timeoutVariable: wrong]).status == .usage)
+        }
     }
 
     @Test func anInterfaceThatIsNotThereIsNoUsageError() {

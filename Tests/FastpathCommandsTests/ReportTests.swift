@@ -167,7 +167,7 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
                 eth0: the edge is on, in native mode, driver veth, program 42
                   block list  3 of 2,048 entries  capacity was 1,024; 1 adopted from the program that was there
                   allow list    0 of 256 entries
-                  eth1: moved to the new lists, native mode
+                  eth1: moved to the shared lists, native mode
 
                 """)
         // A veth pair has no rings: the second warning is left out.
@@ -212,6 +212,29 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         ]
         let result = printed { #expect($0.show(report) == .failed) }
         #expect(result.err.hasPrefix("error: cannot detach\n"))
+    }
+
+    @Test func downOfListsThatWereLeftSaysSo() {
+        var report = DownReport()
+        report.areListsRemoved = true
+        #expect(printed { _ = $0.show(report) }.out.hasPrefix("Nothing was on; what was left of the lists"))
+        report.areListsRemoved = false
+        #expect(printed { _ = $0.show(report) }.out.hasPrefix("Nothing was on.\n"))
+    }
+
+    @Test func whatHadNotComeToItsEndIsSaidAndNoMore() {
+        var mending = Mending(interrupted: "up eth0", restored: 0, notFitted: 0, strays: [])
+        let head = "note: 'up eth0' had not come to its end; "
+        #expect(printed { $0.note(mending) }.err == head + "it was put right\n")
+        mending.restored = 1
+        #expect(printed { $0.note(mending) }.err == head + "it was put right: 1 recorded entry put back in force\n")
+        mending.restored = 0
+        mending.strays = [Made.edge("eth1")]
+        let lines = printed { $0.note(mending) }.err.split(separator: "\n")
+        #expect(lines.count == 2 && lines.first.map(String.init) == head + "the shared lists were put right")
+        #expect(lines.last?.hasPrefix("warning: eth1 reads lists of its own still") == true)
+        #expect(lines.last?.hasSuffix("vos-fastpath up eth1") == true)
+        #expect(printed { $0.note(nil) }.err == "")
     }
 
     @Test func statusShowsOdditiesWithAdvice() {
@@ -289,6 +312,12 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
             _ = ListImport<BlockList>.show(ImportReport(kind: .block), file: "f", $0)
         }
         #expect(result.err.hasPrefix("note: no interface filters"))
+    }
+
+    @Test func aListThatMayBeHalfOfAChangeIsSaidToBe() {
+        #expect(printed { $0.noteChange(PolicyListing(rows: [], changing: nil)) }.err == "")
+        let warned = printed { $0.noteChange(PolicyListing(rows: [], changing: "`up eth0`, process 7,")) }
+        #expect(warned.err.hasPrefix("warning: `up eth0`, process 7, is changing something;") && warned.out == "")
     }
 
     @Test func listShowsStateAndOrigin() throws {

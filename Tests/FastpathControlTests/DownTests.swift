@@ -116,6 +116,33 @@ import Testing
         expectNothingInTheKernel()
     }
 
+    @Test func oneInterfaceDropsListsThatNoInterfaceUses() throws {
+        try world.up("eth0")
+        try world.block(address(1))
+        world.kernel.programs = [:]
+        world.kernel.pinned = []
+        // A name that nothing has is no order.
+        let missing = #expect(throws: Failure.self) { try down("eth9") }
+        #expect(missing?.kind == .noInterface && !world.kernel.shared.isEmpty)
+        // Nor is the interface of another instance.
+        world.loadByIPLink(FakeWorld.eth1)
+        world.kernel.otherInstances[FakeWorld.eth1] = "demo"
+        let other = #expect(throws: Failure.self) { try down("eth1") }
+        #expect(other?.kind == .notLoaded && !world.kernel.shared.isEmpty)
+        let report = try down("eth0")
+        #expect(report.takenDown.isEmpty && report.areListsRemoved && report.recorded == [.block: 1, .allow: 0])
+        #expect(world.kernel.shared.isEmpty && world.kernel.programs[FakeWorld.eth1] != nil)
+        // Then nothing is there, and it is said.
+        let failure = #expect(throws: Failure.self) { try down("eth0") }
+        #expect(failure?.kind == .notLoaded)
+    }
+
+    @Test func listsThatAnInterfaceUsesStay() throws {
+        try world.up("eth0")
+        let failure = #expect(throws: Failure.self) { try down("eth1") }
+        #expect(failure?.kind == .notLoaded && !world.kernel.shared.isEmpty)
+    }
+
     @Test func aForeignProgramIsLeftAndSaid() throws {
         try world.up("eth0")
         world.kernel.programs[FakeWorld.eth0] = FakeProgram(id: 77, mode: .native, isEdge: false)

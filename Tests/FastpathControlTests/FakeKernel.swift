@@ -217,6 +217,8 @@ final class FakeKernel: EdgeKernelPort {
         pinned.remove(edge.interface)
     }
 
+    var hasSharedPins: Bool { !shared.isEmpty }
+
     func removeSharedPins() throws(Failure) {
         try faults.step("remove the shared pins")
         guard pinned.isEmpty else {

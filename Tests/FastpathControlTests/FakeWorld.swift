@@ -72,9 +72,21 @@ final class FakeLock: ControlLock {
             if !faults.isDead { mark = nil }
             return result
         } catch {
-            if !faults.isDead { mark = interrupted }
+            if !faults.isDead, !error.isHalfDone { mark = interrupted }
             throw error
         }
+    }
+
+    /// Who holds it, for longer than a reader waits.
+    var changing: String?
+    /// How often it was read under.
+    private(set) var readings = 0
+
+    func whileReading<Result>(
+        _ body: (_ changing: String?) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        readings += 1
+        return try body(changing)
     }
 }
 

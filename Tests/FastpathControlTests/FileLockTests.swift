@@ -95,6 +95,54 @@ import Testing
         #expect(try interrupted() == nil)
     }
 
+    @Test func whatCouldNotBeTakenBackIsRememberedLikeACrash() throws {
+        try leave("block import 4711\n")
+        var failure = Failure(tried: "x", on: "y", because: "z", next: "w")
+        failure.isHalfDone = true
+        #expect(throws: failure) {
+            try FileLock(at: path).withLock(for: "up eth0") { (_) throws(Failure) in throw failure }
+        }
+        #expect(try content == "up eth0 \(getpid())\n")
+        #expect(try interrupted() == "up eth0")
+    }
+
+    // MARK: Readers
+
+    @Test func readersShareAndLeaveNothing() throws {
+        let path = path
+        #expect(try FileLock(at: path).whileReading { $0 } == nil)
+        #expect(access(path, F_OK) != 0, "a reader makes no file")
+        try leave("block import 4711\n")
+        try FileLock(at: path).whileReading { (first) throws(Failure) in
+            #expect(first == nil)
+            #expect(try FileLock(at: path, patience: 0).whileReading { $0 } == nil)
+            // Who changes something waits for readers.
+            let failure = #expect(throws: Failure.self) {
+                try FileLock(at: path, timeout: 40).withLock(for: "up eth0") { _ in }
+            }
+            #expect(failure?.kind == .busy)
+        }
+        #expect(try interrupted() == "block import", "a reader does not take the mark away")
+    }
+
+    @Test func aReaderWaitsForTheOneWhoChangesSomething() throws {
+        let holder = open(path, O_RDWR | O_CREAT, 0o600)
+        try #require(flock(holder, LOCK_EX) == 0)
+        let thread = try #require(Releaser.start(holder, after: 60_000))
+        #expect(try FileLock(at: path, patience: 10_000).whileReading { $0 } == nil)
+        pthread_join(thread, nil)
+    }
+
+    @Test func aReaderDoesNotWaitForEver() throws {
+        let path = path
+        try FileLock(at: path).withLock(for: "block import") { (_) throws(Failure) in
+            let start = ContinuousClock.now
+            let changing = try FileLock(at: path, patience: 60).whileReading { $0 }
+            #expect(changing == "`block import`, process \(getpid()),")
+            #expect(ContinuousClock.now - start < .seconds(10))
+        }
+    }
+
     @Test func aFileThatCannotBeMadeIsAnError() {
         let failure = #expect(throws: Failure.self) {
             try FileLock(at: folder + "/none/edge.lock").withLock(for: "up eth0") { _ in }

@@ -86,24 +86,34 @@ import Testing
         world.kernel.shared[.block]?.deleteByHand(address(2))
         world.kernel.shared[.block]?.writeByHand(address(4))
         world.loadByIPLink(FakeWorld.eth1, [.block: [address(1), address(5)]])
-        let rows = try world.policy.list(.block)
+        let listing = try world.policy.list(.block)
+        let rows = listing.rows
         #expect(rows.map(\.prefix) == (1...5).map { address($0) })
         #expect(rows.map(\.state) == [.inForce, .notInKernel, .partly, .byHand, .byHand])
         #expect(rows.map(\.origin) == [.operatorCommand, .operatorCommand, .operatorCommand, nil, nil])
         #expect(rows.map(\.added) == [100, 100, 100, nil, nil])
-        #expect(try world.policy.export(.block) == (1...5).map { address($0) })
-        #expect(try world.policy.list(.allow).isEmpty)
+        #expect(listing.prefixes == (1...5).map { address($0) } && listing.changing == nil)
+        #expect(try world.policy.list(.allow).rows.isEmpty)
     }
 
     @Test func withoutListsInTheKernelEntriesAreRecorded() throws {
         try world.block(address(1))
-        #expect(try world.policy.list(.block).map(\.state) == [.recorded])
+        #expect(try world.policy.list(.block).rows.map(\.state) == [.recorded])
+    }
+
+    @Test func aListIsReadUnderTheReadersLockAndSaysWhereItCouldNotBeHad() throws {
+        try world.block(address(1))
+        #expect(try world.policy.list(.block).changing == nil)
+        world.lock.changing = "`block import`, process 7,"
+        let listing = try world.policy.list(.block)
+        #expect(listing.changing == "`block import`, process 7," && listing.prefixes == [address(1)])
+        #expect(world.lock.readings == 2)
     }
 
     @Test func whatIsExportedIsImported() throws {
         try world.up("eth0")
         try world.importBlocked(many(300))
-        let exported = try world.policy.export(.block)
+        let exported = try world.policy.list(.block).prefixes
         let other = FakeWorld()
         try other.up("eth0")
         #expect(try other.importBlocked(exported).isComplete)

@@ -137,6 +137,20 @@ import Testing
         #expect(world.blocked.isEmpty && world.recordedBlocked.isEmpty)
     }
 
+    @Test func anInterfaceOfOursWithListsOfItsOwnGetsTheSharedOnes() throws {
+        try world.up("eth0")
+        try world.up("eth1", mode: .generic)
+        try world.block(address(1))
+        // In the place of ours, whose pins are there.
+        world.loadByIPLink(FakeWorld.eth1, [.block: [address(8)]])
+        let report = try world.up("eth0")
+        #expect(report.moved.map(\.label) == ["eth1"])
+        #expect(world.kernel.programs[FakeWorld.eth1]?.maps[.block] === world.kernel.shared[.block])
+        #expect(world.kernel.programs[FakeWorld.eth1]?.maps[.allow] === world.kernel.shared[.allow])
+        #expect(world.blocked == [address(1), address(8)] && world.recordedBlocked == [address(1), address(8)])
+        #expect(try world.up("eth0").moved.isEmpty)
+    }
+
     @Test func adoptionMakesRoomWhereItMust() throws {
         try world.importBlocked(many(1_000))
         world.loadByIPLink(FakeWorld.eth0, [.block: (1...100).map { address($0) }])

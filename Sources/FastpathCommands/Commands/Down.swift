@@ -33,7 +33,7 @@ struct Down: EdgeCommand {
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         let target = iface.map(DownTarget.interface) ?? .all
-        let report = try context.instance.edgeControl().down(target, purge: purge, now: now())
+        let report = try context.edgeControl().down(target, purge: purge, now: now())
         return context.output.show(report)
     }
 }
@@ -51,7 +51,11 @@ extension Output {
 
     private func showText(_ report: DownReport) {
         for edge in report.takenDown { line(Styled(edge.label, .bold), ": the edge is off") }
-        if report.takenDown.isEmpty && report.failed.isEmpty { line("Nothing was on.") }
+        if report.takenDown.isEmpty && report.failed.isEmpty {
+            line(
+                report.areListsRemoved
+                    ? "Nothing was on; what was left of the lists in the kernel is removed." : "Nothing was on.")
+        }
         for kind in PolicyKind.allCases {
             if let adopted = report.adopted[kind], adopted > 0 {
                 line("  \(kind.listName): \(Format.count(adopted)) written by hand, recorded now")
@@ -78,6 +82,7 @@ extension DownReport {
             "failed": .array(failed.map { .string($0.edge.label) }),
             "remaining": .array(remaining.map { .string($0.label) }),
             "adopted": byKind(adopted), "recorded": byKind(recorded), "purged": .bool(isPurged),
+            "lists_removed": .bool(areListsRemoved),
         ]
     }
 }

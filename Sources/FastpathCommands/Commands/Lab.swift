@@ -39,7 +39,7 @@ struct LabUp: EdgeCommand {
     @OptionGroup var common: CommonOptions
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let control = try context.instance.edgeControl()
+        let control = try context.edgeControl()
         _ = try Simulation.setUp()
         do throws(Failure) {
             try control.forgetGoneInterfaces()
@@ -125,7 +125,7 @@ struct LabDown: EdgeCommand {
         // The network goes in any case, and the program on it with it.
         var trouble: Failure?
         do throws(Failure) {
-            let control = try context.instance.edgeControl()
+            let control = try context.edgeControl()
             try control.forgetGoneInterfaces()
             _ = try control.down(.interface(Simulation.hostInterface), now: now())
         } catch {

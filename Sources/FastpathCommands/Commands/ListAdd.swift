@@ -21,7 +21,7 @@ struct ListAdd<List: ListTag>: EdgeCommand {
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         let prefixes = try arguments.prefixes()
-        let report = try context.instance.policyControl().add(
+        let report = try context.policyControl().add(
             prefixes, to: List.kind, requireLoaded: arguments.requireLoaded, now: now())
         let output = context.output
         if output.isJSON { output.json(report.json) } else { show(report, output) }

@@ -19,7 +19,9 @@ struct ListExport<List: ListTag>: EdgeCommand {
     @OptionGroup var common: CommonOptions
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let prefixes = try context.instance.policyControl().export(List.kind)
+        let listing = try context.policyControl().list(List.kind)
+        context.output.noteChange(listing)
+        let prefixes = listing.prefixes
         guard !context.output.isJSON else {
             context.output.json(.prefixes(prefixes))
             return .done

@@ -32,7 +32,7 @@ struct ListImport<List: ListTag>: EdgeCommand {
         let progress = ListProgress(context.output)
         let report: ImportReport
         do throws(Failure) {
-            report = try context.instance.policyControl().importList(
+            report = try context.policyControl().importList(
                 list, into: List.kind, requireLoaded: requireLoaded, now: now(), progress: progress.update)
         } catch {
             progress.finish()

@@ -21,7 +21,7 @@ struct ListRemove<List: ListTag>: EdgeCommand {
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         let prefixes = try arguments.prefixes()
-        let report = try context.instance.policyControl().remove(
+        let report = try context.policyControl().remove(
             prefixes, from: List.kind, requireLoaded: arguments.requireLoaded)
         let output = context.output
         if output.isJSON { output.json(report.json) } else { show(report, output) }

@@ -20,8 +20,9 @@ struct ListShow<List: ListTag>: EdgeCommand {
     @OptionGroup var common: CommonOptions
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let rows = try context.instance.policyControl().list(List.kind)
-        let output = context.output
+        let listing = try context.policyControl().list(List.kind)
+        let (rows, output) = (listing.rows, context.output)
+        output.noteChange(listing)
         if output.isJSON {
             output.json(["list": .string(List.kind.rawValue), "entries": .array(rows.map(\.json))])
         } else if rows.isEmpty {

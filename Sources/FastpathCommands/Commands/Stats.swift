@@ -53,7 +53,7 @@ struct Stats: EdgeCommand {
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         try requireInterval(context.arguments)
-        let control = try context.instance.edgeControl()
+        let control = try context.edgeControl()
         if let watch {
             let read = { () throws(Failure) in try control.statistics(of: iface) }
             try StatsWatch(output: context.output, interval: .seconds(watch), count: count).run(read)

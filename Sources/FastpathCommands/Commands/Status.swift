@@ -21,7 +21,7 @@ struct Status: EdgeCommand {
     var iface: String?
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let report = try context.instance.edgeControl().status(of: iface)
+        let report = try context.edgeControl().status(of: iface)
         if context.output.isJSON {
             context.output.json(report.json)
         } else {

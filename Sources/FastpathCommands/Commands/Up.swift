@@ -53,7 +53,7 @@ struct Up: EdgeCommand {
         capacities[.block] = blockedCapacity
         let request = UpRequest(
             interface: iface, mode: mode, object: object, capacities: capacities, force: force)
-        let control = try context.instance.edgeControl()
+        let control = try context.edgeControl()
         let progress = ListProgress(context.output)
         let report: UpReport
         do throws(Failure) {
@@ -95,7 +95,7 @@ extension Output {
             table.add([Styled(list.kind.listName), Styled(room), Styled(list.remarks.joined(separator: "; "))])
         }
         self.table(table)
-        for other in report.moved { line("  \(other.label): moved to the new lists, \(other.modeText) mode") }
+        for other in report.moved { line("  \(other.label): moved to the shared lists, \(other.modeText) mode") }
     }
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import FastpathControl
 import FastpathCore
 
 /// A manual page of section 8, in the language of mdoc(7).
@@ -166,6 +167,9 @@ private struct MdocWriter {
         line(".Bl -tag -width Ds")
         line(".It Ev \(Instance.environmentVariable)")
         prose("The instance to work on, where --instance does not say.")
+        line(".It Ev \(FileLock.timeoutVariable)")
+        prose(
+            "Seconds to wait while another command changes something; without it \(FileLock.defaultTimeout / 1_000).")
         line(".It Ev NO_COLOR")
         prose("Where it is set and not empty, no colours.")
         line(".El")

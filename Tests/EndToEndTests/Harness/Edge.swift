@@ -38,8 +38,14 @@ struct Edge {
     var instance = Self.instance
     /// Nil: this machine.
     var host: LabHost?
+    /// Seconds that a command waits for another one; nil: as long as it does by itself.
+    var lockTimeout: Int?
 
-    var environment: [String: String] { instance.isEmpty ? [:] : [Instance.environmentVariable: instance] }
+    var environment: [String: String] {
+        var variables = instance.isEmpty ? [:] : [Instance.environmentVariable: instance]
+        variables["VOS_FASTPATH_LOCK_TIMEOUT"] = lockTimeout.map { "\($0)" }
+        return variables
+    }
     var pinRoot: String { "/sys/fs/bpf/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") }
     var stateFolder: String { "/var/lib/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") }
     var lockPath: String { "/run/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") + ".lock" }
