@@ -23,8 +23,10 @@ BPF_CFLAGS := -target bpf -O2 -mcpu=v3 -g -Wall -Wextra -Werror -std=gnu17 \
 	-Ibuild -Ibpf -ISources/CFastpathABI/include -I/usr/include/$(shell uname -m)-linux-gnu
 BPF_OBJECTS := build/sip_logic.bpf.o $(patsubst bpf/lab/%.bpf.c,build/lab/%.bpf.o,$(wildcard bpf/lab/*.bpf.c))
 
-# One linking mode, so that nothing is built twice; static, so that the command starts fast and runs where no Swift is.
-RELEASE := -c release --static-swift-stdlib
+# One linking mode, so that nothing is built twice. The libraries of Swift and C++ are linked in, so that the command runs
+# where no Swift is; this and the rest take a fifth off its start-up time: docs/decisions/0013-start-up.md.
+RELEASE := -c release --static-swift-stdlib --disable-local-rpath \
+	-Xlinker --no-export-dynamic -Xlinker -L$(CURDIR)/build/static
 SWIFT_SOURCES := Package.swift $(shell find Sources -type f 2>/dev/null)
 
 .PHONY: all demo test bench install uninstall fmt check clean help setup
@@ -56,7 +58,12 @@ build/tests/one_buffer.bpf.o: bpf/sip_logic.bpf.c build/vmlinux.h Makefile $(wil
 
 -include $(BPF_OBJECTS:.o=.d)
 
-build/vos-fastpath: $(BPF_OBJECTS) $(SWIFT_SOURCES)
+# A folder that holds nothing else: -lstdc++ finds the archive first, and the shared library where there is no archive.
+build/static/libstdc++.a:
+	@mkdir -p $(@D)
+	@ln -sf "$$($(CLANG) -print-file-name=$(@F))" $@
+
+build/vos-fastpath: $(BPF_OBJECTS) $(SWIFT_SOURCES) | build/static/libstdc++.a
 	$(call need,$(SWIFT),a Swift toolchain of 6.2 or newer from swift.org)
 	$(SWIFT) build $(RELEASE) --product vos-fastpath
 	cp .build/release/vos-fastpath $@.new && strip $@.new && mv $@.new $@

@@ -61,13 +61,14 @@ struct CommandRunner {
 
     private func runUnfinished(_ arguments: [String]) -> Outcome {
         // A plain question for help needs no parser, which takes longer than everything else together.
-        let (command, rest) = Self.chosenCommand(arguments)
+        let (chosen, rest) = Self.chosenCommand(arguments)
         if rest == ["--help"] || rest == ["-h"] {
-            output.line(VosFastpath.helpMessage(for: command.type, includeHidden: false))
+            output.line(VosFastpath.helpMessage(for: chosen.type, includeHidden: false))
             return .done
         }
         do {
-            let command = try VosFastpath.parseAsRoot(arguments)
+            let words = chosen.type is any AddressCommand.Type ? AddressArguments.packed(rest) : rest
+            let command = try VosFastpath.parseAsRoot(chosen.names.dropFirst() + words)
             guard let command = command as? any EdgeCommand else {
                 // A group of commands, or the parser's own help command.
                 var command = command

@@ -3,16 +3,18 @@ import ArgumentParser
 import FastpathControl
 import FastpathCore
 
-struct ListAdd<List: ListTag>: EdgeCommand {
+struct ListAdd<List: ListTag>: AddressCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "add",
             abstract: "Add addresses to the \(List.kind.listName).",
             discussion: """
-                All of them, or none and an error. Those that are there already are no error.
+                All of them, or none and an error. Those that are there already are no error. To take what can be taken \
+                of a file, use 'import'.
 
-                Example:
+                Examples:
                   vos-fastpath \(List.kind.rawValue) add 192.0.2.1 192.0.2.7
+                  vos-fastpath \(List.kind.rawValue) add --from \(List.participle).txt
                 """)
     }
 
@@ -20,7 +22,7 @@ struct ListAdd<List: ListTag>: EdgeCommand {
     @OptionGroup var arguments: AddressArguments
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let prefixes = try arguments.prefixes()
+        let prefixes = try arguments.prefixes(context.output)
         let report = try context.policyControl().add(
             prefixes, to: List.kind, requireLoaded: arguments.requireLoaded, now: now())
         let output = context.output

@@ -2,7 +2,6 @@
 import ArgumentParser
 import FastpathControl
 import FastpathCore
-import FastpathKernel
 
 struct ListImport<List: ListTag>: EdgeCommand {
     static var configuration: CommandConfiguration {
@@ -28,7 +27,8 @@ struct ListImport<List: ListTag>: EdgeCommand {
     var file: String
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let list = AddressList(parsing: try readFile(file == "-" ? "/dev/stdin" : file))
+        let file = ListFile(path: file)
+        let list = try file.read()
         let progress = ListProgress(context.output)
         let report: ImportReport
         do throws(Failure) {
@@ -39,12 +39,12 @@ struct ListImport<List: ListTag>: EdgeCommand {
             throw error
         }
         progress.finish()
-        return Self.show(report, file: file == "-" ? "standard input" : file, context.output)
+        return Self.show(report, file: file.name, context.output)
     }
 
     /// `.failed` where an address found no room.
     static func show(_ report: ImportReport, file: String, _ output: Output) -> Outcome {
-        for bad in report.badLines { output.warning("\(file), line \(bad.number): \"\(bad.text)\": \(bad.reason)") }
+        output.warnings(of: report.badLines, in: file)
         if output.isJSON {
             output.json(report.json)
         } else {

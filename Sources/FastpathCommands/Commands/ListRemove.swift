@@ -3,16 +3,17 @@ import ArgumentParser
 import FastpathControl
 import FastpathCore
 
-struct ListRemove<List: ListTag>: EdgeCommand {
+struct ListRemove<List: ListTag>: AddressCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "remove",
             abstract: "Remove addresses from the \(List.kind.listName).",
             discussion: """
-                Those that are not there are named, and no error.
+                All of them, or none and an error. Those that are not there are named, and no error.
 
-                Example:
+                Examples:
                   vos-fastpath \(List.kind.rawValue) remove 192.0.2.1
+                  vos-fastpath \(List.kind.rawValue) remove --from \(List.participle).txt
                 """)
     }
 
@@ -20,7 +21,7 @@ struct ListRemove<List: ListTag>: EdgeCommand {
     @OptionGroup var arguments: AddressArguments
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let prefixes = try arguments.prefixes()
+        let prefixes = try arguments.prefixes(context.output)
         let report = try context.policyControl().remove(
             prefixes, from: List.kind, requireLoaded: arguments.requireLoaded)
         let output = context.output

@@ -56,23 +56,6 @@ struct Allow: ParsableCommand {
         ])
 }
 
-/// Addresses on the command line, and what scripts need.
-struct AddressArguments: ParsableArguments {
-    @Flag(help: "Change nothing and fail where no interface filters.")
-    var requireLoaded = false
-
-    @Argument(help: "IPv4 addresses.")
-    var addresses: [String]
-
-    func prefixes() throws(Failure) -> [IPPrefix] {
-        try addresses.map { (text) throws(Failure) in
-            let prefix = try IPPrefix(text)
-            try prefix.requireListable(in: .classic)
-            return prefix
-        }
-    }
-}
-
 extension Output {
     /// Says so where a change waits for `up`.
     func noteUnlessInForce(_ isInForce: Bool) {
