@@ -12,6 +12,17 @@
 #define HAS_SEVERAL_BUFFERS bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_xdp_load_bytes)
 #endif
 
+/*
+ * Forgets what the verifier knows of a number, so that it need not follow each
+ * value on its own: what comes after is walked once. `unknown`: any number that
+ * the verifier does not know.
+ */
+static __always_inline __u64 forget(__u64 number, __u64 unknown)
+{
+	asm volatile("%0 += %1\n\t%0 -= %1" : "+r"(number) : "r"(unknown));
+	return number;
+}
+
 /* Bytes in the whole frame, those beyond the linear part included. */
 static __always_inline __s64 frame_length(struct xdp_md *ctx)
 {
@@ -37,21 +48,21 @@ static __always_inline const void *frame_bytes(struct xdp_md *ctx, __u32 offset,
 }
 
 /*
- * Copies `length` bytes, 1 to FASTPATH_WINDOW_LENGTH, that the frame has at
- * `offset`. False where they cannot be read.
+ * Copies `length` bytes, 1 to `limit`, that the frame has at `offset`. False
+ * where they cannot be read. `limit` is a constant.
  */
-static __always_inline bool frame_copy(struct xdp_md *ctx, __u32 offset, __u8 *copy, __u32 length)
+static __always_inline bool frame_copy(struct xdp_md *ctx, __u32 offset, __u8 *copy, __u32 length, __u32 limit)
 {
 	const __u8 *bytes = (const __u8 *)(long)ctx->data + offset;
 
 	/* Shows the verifier the bounds; the barrier keeps the compiler from knowing better. */
 	asm volatile("" : "+r"(length));
-	if (length < 1 || length > FASTPATH_WINDOW_LENGTH)
+	if (length < 1 || length > limit)
 		return false;
 	if (HAS_SEVERAL_BUFFERS)
 		return bpf_xdp_load_bytes(ctx, offset, copy, length) == 0;
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < FASTPATH_WINDOW_LENGTH; i++) {
+	for (__u32 i = 0; i < limit; i++) {
 		if (i >= length)
 			break;
 		if (bytes + i + 1 > (const __u8 *)(long)ctx->data_end)

@@ -42,20 +42,22 @@ struct {
 } xdp_counters SEC(".maps");
 
 /*
- * Where a window is laid out that does not lie whole in the first buffer: the
- * first bytes of a payload, then zeros. Longer than a window by a word, as far
- * as the verifier sees the search read. One value a CPU; the program writes and
- * reads it.
+ * Where the first bytes of a payload are laid out that do not lie in the first
+ * buffer, or are too many to be looked at in place. Longer than the longest by
+ * a word, as far as the verifier sees the searches read. One value a CPU; the
+ * program writes and reads it.
  */
-struct window_copy {
-	__u8 bytes[FASTPATH_WINDOW_LENGTH + 8] __attribute__((aligned(8)));
+struct line_copy {
+	__u8 bytes[FASTPATH_FIRST_LINE_LIMIT + 8] __attribute__((aligned(8)));
+	/* Through memory, so that the verifier does not follow every value it could have had. */
+	__u64 line_length;
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
-	__type(value, struct window_copy);
+	__type(value, struct line_copy);
 	__uint(max_entries, 1);
-} window_copies SEC(".maps");
+} line_copies SEC(".maps");
 
 #endif /* FASTPATH_MAPS_H */

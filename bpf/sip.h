@@ -27,15 +27,30 @@ static __always_inline __u64 sip_first_word(const __u8 *window)
 	return *(const __u64 *)window;
 }
 
-static __always_inline bool sip_is_options(__u64 first_word)
+/* Letters of a word to lower case; other bytes become something else, but no letter. */
+#define LOWER_CASE 0x2020202020202020ULL
+
+/* Is the byte one that SIP servers take for the end of a method? */
+static __always_inline bool sip_ends_method(__u8 byte)
 {
-	return first_word == WORD_OPTIONS;
+	return byte == ' ' || byte == '\t';
+}
+
+/* Is the method OPTIONS? `loosely`: as servers read it, in any case and before any blank. */
+static __always_inline bool sip_is_options(__u64 first_word, bool loosely)
+{
+	if (!loosely)
+		return first_word == WORD_OPTIONS;
+	return ((first_word | LOWER_CASE) & SEVEN_BYTES) == ((WORD_OPTIONS | LOWER_CASE) & SEVEN_BYTES) &&
+	       sip_ends_method(first_word >> 56);
 }
 
 /* Does the payload start with "REGISTER " (nine bytes)? */
-static __always_inline bool sip_is_register(__u64 first_word, const __u8 *window)
+static __always_inline bool sip_is_register(__u64 first_word, const __u8 *window, bool loosely)
 {
-	return first_word == WORD_REGISTER && window[8] == ' ';
+	if (!loosely)
+		return first_word == WORD_REGISTER && window[8] == ' ';
+	return (first_word | LOWER_CASE) == (WORD_REGISTER | LOWER_CASE) && sip_ends_method(window[8]);
 }
 
 /* A response starts with the version (RFC 3261 section 7.2); no need to search for it then. */
@@ -61,14 +76,14 @@ static __always_inline bool sip_version_at(const __u8 *p)
 }
 
 /*
- * Is "SIP/2.0" in the window? Its seven bytes are all different, so wherever
- * it stands it covers exactly one of the positions 6, 13, ... 62, and the byte
- * found there says where it would have to start. Nine probes and one
- * comparison a hit, however the bytes were chosen: an attacker cannot make it
- * slower. Unrolled as far as the code stays small. `end` is that of readable
- * memory, at or behind the window's.
+ * Where "SIP/2.0" first stands in the window, or -1. Its seven bytes are all
+ * different, so wherever it stands it covers exactly one of the positions 6,
+ * 13, ... 62, and the byte found there says where it would have to start. Nine
+ * probes and one comparison a hit, however the bytes were chosen: an attacker
+ * cannot make it slower. Unrolled as far as the code stays small. `end` is that
+ * of readable memory, at or behind the window's.
  */
-static __always_inline bool sip_has_version(const __u8 *window, const void *end)
+static __always_inline __s64 sip_find_version(const __u8 *window, const void *end)
 {
 	const __u8 *places = sip_version_place;
 
@@ -91,9 +106,9 @@ static __always_inline bool sip_has_version(const __u8 *window, const void *end)
 			continue;
 		candidate = window + start;
 		if ((const void *)(candidate + SIP_VERSION_LENGTH) <= end && sip_version_at(candidate))
-			return true;
+			return start;
 	}
-	return false;
+	return -1;
 }
 
 #endif /* FASTPATH_SIP_H */

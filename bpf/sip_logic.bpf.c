@@ -10,105 +10,51 @@
 
 #include "fastpath_abi.h"
 #include "maps.h"
+#include "settings.h"
 #include "frame.h"
 #include "parse.h"
 #include "policy.h"
 #include "sip.h"
+#include "window.h"
+#include "first_line.h"
+#include "judge.h"
 
-/* The reason to drop a datagram whose source is not blocked, or PASSED. */
-static __always_inline enum fastpath_reason judge_window(const struct sip_datagram *sip, bool is_short,
-							 const __u8 *window, const void *end)
+/* The reason for what becomes of a frame, but that a redirect may follow PASSED; IGNORED: not counted. */
+static __always_inline enum fastpath_reason judge_frame(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip)
 {
-	__u64 first_word = sip_first_word(window);
-
-	if (sip_is_options(first_word) && !is_allowed(sip->source))
-		return FASTPATH_REASON_OPTIONS_DROPPED;
-	if (sip_is_response(first_word))
-		return FASTPATH_REASON_PASSED;
-	if (is_short)
-		return sip_is_register(first_word, window) ? FASTPATH_REASON_MALFORMED
-							   : FASTPATH_REASON_PASSED;
-	return sip_has_version(window, end) ? FASTPATH_REASON_PASSED : FASTPATH_REASON_MALFORMED;
-}
-
-/*
- * Lays the window out in a copy, where it does not lie whole in the first
- * buffer: the payload is short, or the frame holds less than its headers claim,
- * or the rest is in a later buffer. Mends the payload's length by what the frame
- * holds. NULL where there is nothing to look at: too short for a method and a
- * blank, or bytes that cannot be read. What cannot be seen is never called
- * malformed.
- */
-static __always_inline struct window_copy *copy_window(struct xdp_md *ctx, struct sip_datagram *sip)
-{
-	struct window_copy *copy;
-	__u32 key = 0, length;
-	__s64 left;
-
-	if (sip->payload_length < SIP_SHORTEST)
-		return NULL;
-	left = frame_length(ctx) - sip->payload_offset;
-	if (sip->payload_length > left)
-		sip->payload_length = left;
-	if (sip->payload_length < SIP_SHORTEST)
-		return NULL;
-	copy = bpf_map_lookup_elem(&window_copies, &key);
-	if (!copy)
-		return NULL;
-	__builtin_memset(copy, 0, sizeof(*copy));
-	length = sip->payload_length < FASTPATH_WINDOW_LENGTH ? sip->payload_length : FASTPATH_WINDOW_LENGTH;
-	return frame_copy(ctx, sip->payload_offset, copy->bytes, length) ? copy : NULL;
-}
-
-/* The reason to drop the datagram, or PASSED. */
-static __always_inline enum fastpath_reason judge(struct xdp_md *ctx, struct sip_datagram *sip)
-{
-	const __u8 *window, *end;
-	bool is_short = false;
-
-	if (is_blocked(sip->source))
-		return FASTPATH_REASON_BLOCKED;
-
-	window = (const __u8 *)(long)ctx->data + sip->payload_offset;
-	end = (const __u8 *)(long)ctx->data_end;
-	if (sip->payload_length >= FASTPATH_WINDOW_LENGTH && window + FASTPATH_WINDOW_LENGTH <= end) {
-		/* Nearly every packet: all of the window in place. */
-	} else if (sip->payload_length > SIP_SHORTEST && sip->payload_length < FASTPATH_SHORT_PAYLOAD &&
-		   window + SIP_SHORTEST + 1 <= end) {
-		/* All that is read of a short payload in place: "REGISTER " is the longest it is compared
-		 * with. */
-		is_short = true;
-	} else {
-		const struct window_copy *copy = copy_window(ctx, sip);
-
-		if (!copy)
-			return FASTPATH_REASON_PASSED;
-		window = copy->bytes;
-		end = (const __u8 *)(copy + 1);
-		is_short = sip->payload_length < FASTPATH_SHORT_PAYLOAD;
+	switch (parse_frame(ctx, on, sip)) {
+	case PARSED_DATAGRAM:
+		return judge(ctx, on, sip);
+	case PARSED_FRAGMENT:
+		return IS_ON(on, FRAGMENTS) && is_blocked(sip) ? FASTPATH_REASON_BLOCKED
+							       : FASTPATH_REASON_IGNORED;
+	case PARSED_EXCESSIVE:
+		if (is_blocked(sip))
+			return FASTPATH_REASON_BLOCKED;
+		return IS_ON(on, EVASION) ? FASTPATH_REASON_MALFORMED : FASTPATH_REASON_IGNORED;
+	default:
+		return FASTPATH_REASON_IGNORED;
 	}
-	return judge_window(sip, is_short, window, end);
 }
 
-SEC(FASTPATH_PROGRAM_SECTION)
-int sip_xdp_prog(struct xdp_md *ctx)
+static __always_inline int filter(struct xdp_md *ctx, __u64 on)
 {
 	enum fastpath_reason reason;
-	struct sip_datagram sip;
+	struct sip_datagram sip = {};
 	int action = XDP_DROP;
 	__u32 counter;
 	__u64 *packets;
 
-	if (!parse_sip_datagram(ctx, &sip))
-		return XDP_PASS; /* not counted: FASTPATH_REASON_IGNORED */
-
-	reason = judge(ctx, &sip);
+	reason = judge_frame(ctx, on, &sip);
+	if (reason == FASTPATH_REASON_IGNORED)
+		return XDP_PASS;
 	if (reason == FASTPATH_REASON_PASSED) {
 		__u32 queue = ctx->rx_queue_index;
 
 		action = XDP_PASS;
-		/* A slot may empty between the two calls: the helper then answers with its last argument. */
-		if (bpf_map_lookup_elem(&xsks_map, &queue))
+		/* A slot may empty between the two calls: the helper then answers with its last argument.
+		 * A fragment waits for the others in the kernel. */
+		if (!(IS_ON(on, FRAGMENTS) && sip.is_fragment) && bpf_map_lookup_elem(&xsks_map, &queue))
 			action = bpf_redirect_map(&xsks_map, queue, XDP_PASS);
 		if (action == XDP_REDIRECT)
 			reason = FASTPATH_REASON_REDIRECTED;
@@ -119,6 +65,15 @@ int sip_xdp_prog(struct xdp_md *ctx)
 	if (packets)
 		*packets += 1;
 	return action;
+}
+
+SEC(FASTPATH_PROGRAM_SECTION)
+int sip_xdp_prog(struct xdp_md *ctx)
+{
+	__u64 on = settings.switches;
+
+	/* In the second place the compiler knows that all are off. */
+	return on ? filter(ctx, on) : filter(ctx, 0);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -15,6 +15,12 @@ static const struct fastpath_reason_info reasons[] = {
 #undef X
 };
 
+static const struct fastpath_switch_info switches[] = {
+#define X(NAME, name, bit, sentence) {#name, sentence, FASTPATH_SWITCH_##NAME},
+	FASTPATH_SWITCHES(X)
+#undef X
+};
+
 const struct fastpath_map_info *fastpath_map_row(enum fastpath_map map)
 {
 	return &maps[map];
@@ -23,6 +29,11 @@ const struct fastpath_map_info *fastpath_map_row(enum fastpath_map map)
 const struct fastpath_reason_info *fastpath_reason_row(uint32_t index)
 {
 	return index < sizeof(reasons) / sizeof(reasons[0]) ? &reasons[index] : NULL;
+}
+
+const struct fastpath_switch_info *fastpath_switch_row(uint32_t index)
+{
+	return index < sizeof(switches) / sizeof(switches[0]) ? &switches[index] : NULL;
 }
 
 /* Every counted reason has a slot of its own in xdp_counters; the uncounted one has none. */

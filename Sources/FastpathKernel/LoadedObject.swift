@@ -20,6 +20,8 @@ public final class LoadedObject {
         public var maps: [String: BPFMap] = [:]
         /// `max_entries` in place of the object's own, by name.
         public var capacities: [String: Int] = [:]
+        /// What the edge program is loaded with; an object holds ``FilterSettings/classic`` by itself.
+        public var settings = FilterSettings.classic
         /// Names of maps that the object must have, in the order in which missing ones are named.
         var required: [String] = []
 
@@ -131,6 +133,13 @@ public final class LoadedObject {
             let map = try requireMap(mapName, of: object, name)
             _ = try check(
                 bpf_map__set_max_entries(map, UInt32(clamping: capacity)), "size the map \(mapName)", on: name)
+        }
+        if options.settings != .classic {
+            var settings = options.settings.abi
+            let map = try requireMap(FASTPATH_SETTINGS_MAP, of: object, name)
+            _ = try check(
+                bpf_map__set_initial_value(map, &settings, MemoryLayout.size(ofValue: settings)), "set the switches",
+                on: name)
         }
         if severalBuffers {
             var program = bpf_object__next_program(object, nil)

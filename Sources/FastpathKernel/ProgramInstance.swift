@@ -12,9 +12,13 @@ public final class ProgramInstance {
     private var last = Counters()
 
     /// With lists of its own.
-    public init(blocked: [IPPrefix] = [], allowed: [IPPrefix] = [], object path: String? = nil) throws(Failure) {
+    public init(
+        blocked: [IPPrefix] = [], allowed: [IPPrefix] = [], settings: FilterSettings = .classic,
+        object path: String? = nil
+    ) throws(Failure) {
         let lists = [PolicyKind.block: blocked, .allow: allowed]
         var options = LoadedObject.Options()
+        options.settings = settings
         for (kind, prefixes) in lists {
             let list = try AddressMap.make(kind, capacity: max(prefixes.count, kind.map.defaultCapacity))
             try list.insert(prefixes) { _ in }

@@ -6,13 +6,7 @@ import Testing
 
 /// The loaded program and the reference filter against hand-written frames and verdicts. Needs root.
 @Suite(.serialized) struct ClassicTests {
-    static let rows: [FrameRow] = {
-        do {
-            return try FrameRow.read(path: #filePath.replacing("ClassicTests.swift", with: "Fixtures/classic.txt"))
-        } catch {
-            preconditionFailure("\(error)")
-        }
-    }()
+    static let rows = fixture("classic")
 
     @Test("every row of the table", arguments: rows)
     func row(_ row: FrameRow) throws {

@@ -14,9 +14,10 @@ final class Twin {
     /// `object`: a path, or nil for the built-in program.
     init(_ row: FrameRow, object: String? = nil) throws {
         reference = ReferenceFilter(
-            blocked: Set(row.blocked.compactMap(\.ipv4Address)), allowed: Set(row.allowed.compactMap(\.ipv4Address)),
+            settings: row.settings, blocked: Set(row.blocked.compactMap(\.ipv4Address)), allowed: Set(row.allowed.compactMap(\.ipv4Address)),
             hasSocket: row.hasSocket)
-        program = try ProgramInstance(blocked: row.blocked, allowed: row.allowed, object: object)
+        program = try ProgramInstance(
+            blocked: row.blocked, allowed: row.allowed, settings: row.settings, object: object)
         socket = row.hasSocket ? try SlotSocket() : nil
         if let socket, let slots = try program.program.map(.xsks) { try socket.fill(slots, queue: 0) }
     }
@@ -36,6 +37,15 @@ final class Twin {
                 """, sourceLocation: sourceLocation)
             expected = counted
         }
+    }
+}
+
+/// The rows of a file beside this one.
+func fixture(_ name: String) -> [FrameRow] {
+    do {
+        return try FrameRow.read(path: #filePath.replacing("Twin.swift", with: "Fixtures/\(name).txt"))
+    } catch {
+        preconditionFailure("\(error)")
     }
 }
 

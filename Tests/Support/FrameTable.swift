@@ -9,6 +9,7 @@ public struct FrameRow: Sendable, CustomStringConvertible {
     public var blocked: [IPPrefix] = []
     public var allowed: [IPPrefix] = []
     public var hasSocket = false
+    public var settings = FilterSettings.classic
     public var verdict = Verdict.pass
     public var reason = Reason.ignored
     public var frame: [UInt8] = []
@@ -49,6 +50,8 @@ extension FrameRow {
     private mutating func read(_ line: String) throws {
         if let policy = line.after("policy: ") {
             for word in policy.split(separator: ",") { try readPolicy(word.drop { $0 == " " }) }
+        } else if let words = line.after("settings: ") {
+            for word in words.split(separator: ",") { try readSettings(word.drop { $0 == " " }) }
         } else if let expected = line.after("expect: ") {
             let words = expected.split(separator: " ")
             guard words.count == 2, let verdict = Verdict.allCases.first(where: { $0.name == words[0] }),
@@ -57,6 +60,25 @@ extension FrameRow {
             (self.verdict, self.reason) = (verdict, reason)
         } else {
             frame += try Self.bytes(line)
+        }
+    }
+
+    /// `carrier` or `classic`, then any of `+NAME`, `-NAME` of a switch, `port N`, `limit N`.
+    private mutating func readSettings(_ word: Substring) throws {
+        let parts = word.split(separator: " ").map(String.init)
+        let named = FilterSwitch.allCases.first { $0.name == word.dropFirst() }
+        switch (parts.first, parts.count) {
+        case ("carrier", 1): settings = .carrier
+        case ("classic", 1): settings = .classic
+        case ("port", 2):
+            guard let port = UInt16(parts[1]) else { fallthrough }
+            settings.ports.insert(port)
+        case ("limit", 2):
+            guard let limit = Int(parts[1]) else { fallthrough }
+            settings.firstLineLimit = limit
+        default:
+            guard let named else { throw FixtureError(text: "settings: \(word)") }
+            if word.first == "+" { settings.switches.insert(named) } else { settings.switches.remove(named) }
         }
     }
 

@@ -21,6 +21,16 @@
 /* A payload shorter than this many bytes need not show "SIP/2.0". */
 #define FASTPATH_SHORT_PAYLOAD 20
 
+/* The longest first line that can be asked for, in bytes without its end. */
+#define FASTPATH_FIRST_LINE_LIMIT 512
+
+/* So many CR, LF, SP, TAB and NUL bytes are a keepalive, or are skipped before a start line. */
+#define FASTPATH_BLANK_LIMIT 16
+
+/* So many 802.1Q and 802.1ad tags are looked through, and so many IPv6 extension headers. */
+#define FASTPATH_TAG_LIMIT	 2
+#define FASTPATH_EXTENSION_LIMIT 8
+
 #define FASTPATH_PROGRAM_NAME	 "sip_xdp_prog"
 #define FASTPATH_PROGRAM_SECTION "xdp"
 
@@ -80,6 +90,50 @@ enum fastpath_reason {
 #undef X
 };
 
+/*
+ * What goes beyond profile `classic`, each to be switched by itself: X(NAME, name, bit, sentence).
+ *   name      in the configuration, in `status` and on the command line
+ *   sentence  what the switch does
+ */
+#define FASTPATH_SWITCHES(X)                                                                                 \
+	X(IPV6, ipv6, 0, "The same rules for IPv6, behind up to 8 extension headers.")                       \
+	X(VLAN, vlan, 1, "Looks through up to two VLAN tags (802.1Q, 802.1ad).")                             \
+	X(PORTS, ports, 2, "Filters a set of UDP destination ports in place of 5060 alone.")                 \
+	X(FIRST_LINE, first_line, 3,                                                                         \
+	  "SIP/2.0 must stand in the first line, which may be as long as the limit says, in place of the "   \
+	  "first 64 bytes.")                                                                                 \
+	X(KEEPALIVES, keepalives, 4,                                                                         \
+	  "Payloads of up to 16 CR, LF, SP, TAB or NUL bytes, and STUN, pass: they keep NAT bindings open.") \
+	X(EVASION, evasion, 5,                                                                               \
+	  "What SIP servers read as OPTIONS is OPTIONS: leading blanks are skipped, case does not count. "   \
+	  "Source port 0 and first fragments without a method are malformed.")                               \
+	X(FRAGMENTS, fragments, 6,                                                                           \
+	  "All fragments of a blocked source are dropped; no other fragment goes to AF_XDP.")                \
+	X(VERSIONS, versions, 7,                                                                             \
+	  "A first line with another SIP version passes: the server owes it a 505 response.")
+
+enum fastpath_switch {
+#define X(NAME, name, bit, sentence) FASTPATH_SWITCH_##NAME = 1 << (bit),
+	FASTPATH_SWITCHES(X)
+#undef X
+};
+
+/*
+ * What a program is loaded with: constants to the verifier, which removes what
+ * is off. All zeros is profile `classic`, and what a raw load gets.
+ */
+#define FASTPATH_SETTINGS_MAP  ".rodata.settings"
+#define FASTPATH_PORT_WORDS    1024
+
+struct fastpath_settings {
+	uint64_t switches;		     /* of enum fastpath_switch */
+	uint32_t first_line_limit;	     /* bytes, FASTPATH_WINDOW_LENGTH to FASTPATH_FIRST_LINE_LIMIT */
+	uint32_t padding;
+	uint64_t ports[FASTPATH_PORT_WORDS]; /* bit (port & 63) of word (port >> 6), port in host byte order */
+};
+
+_Static_assert(sizeof(struct fastpath_settings) == 16 + 8 * FASTPATH_PORT_WORDS, "no hidden padding");
+
 /* Numbered like enum xdp_action, whose values are kernel ABI. */
 enum fastpath_verdict {
 	FASTPATH_VERDICT_DROP = 1,
@@ -108,6 +162,16 @@ struct fastpath_reason_info {
 
 /* The row of a map; `map` must be one of enum fastpath_map but its COUNT. */
 const struct fastpath_map_info *fastpath_map_row(enum fastpath_map map);
+
+/* One row of FASTPATH_SWITCHES. */
+struct fastpath_switch_info {
+	const char *name;
+	const char *sentence;
+	uint64_t bit;
+};
+
+/* The rows of FASTPATH_SWITCHES; NULL from `index` = their number on. */
+const struct fastpath_switch_info *fastpath_switch_row(uint32_t index);
 
 /* The rows of FASTPATH_REASONS in order of display; NULL from `index` = their number on. */
 const struct fastpath_reason_info *fastpath_reason_row(uint32_t index);

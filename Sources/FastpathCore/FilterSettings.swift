@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+import CFastpathABI
+
+/// A rule beyond profile `classic`: a row of `FASTPATH_SWITCHES` in `fastpath_abi.h`.
+public struct FilterSwitch: Hashable, Sendable, CaseIterable {
+    /// One bit, as the program tests it.
+    public let bit: UInt64
+    /// The name in the configuration and on the command line.
+    public let name: String
+    /// What it does, for a person.
+    public let sentence: String
+
+    /// All of them, in order of the ABI.
+    public static let allCases: [FilterSwitch] = (0...).lazy.map { fastpath_switch_row($0) }.prefix { $0 != nil }
+        .compactMap { $0?.pointee }.map(FilterSwitch.init(row:))
+
+    public static let ipv6 = row(FASTPATH_SWITCH_IPV6)
+    public static let vlan = row(FASTPATH_SWITCH_VLAN)
+    public static let ports = row(FASTPATH_SWITCH_PORTS)
+    public static let firstLine = row(FASTPATH_SWITCH_FIRST_LINE)
+    public static let keepalives = row(FASTPATH_SWITCH_KEEPALIVES)
+    public static let evasion = row(FASTPATH_SWITCH_EVASION)
+    public static let fragments = row(FASTPATH_SWITCH_FRAGMENTS)
+    public static let versions = row(FASTPATH_SWITCH_VERSIONS)
+
+    private init(row: fastpath_switch_info) {
+        bit = row.bit
+        name = String(cString: row.name)
+        sentence = String(cString: row.sentence)
+    }
+
+    private static func row(_ value: fastpath_switch) -> FilterSwitch {
+        for found in allCases where found.bit == UInt64(value.rawValue) { return found }
+        preconditionFailure("fastpath_abi.h has no row for switch \(value.rawValue)")
+    }
+}
+
+/// What the program is loaded with: `struct fastpath_settings` in `fastpath_abi.h`.
+public struct FilterSettings: Hashable, Sendable {
+    public var switches: Set<FilterSwitch>
+    /// UDP destination ports, where ``FilterSwitch/ports`` is on.
+    public var ports: Set<UInt16>
+    /// Bytes of a first line in which SIP/2.0 must stand, where ``FilterSwitch/firstLine`` is on: in ``firstLineLimits``.
+    public var firstLineLimit: Int
+
+    public static let firstLineLimits = Int(FASTPATH_WINDOW_LENGTH)...Int(FASTPATH_FIRST_LINE_LIMIT)
+
+    public init(
+        switches: Set<FilterSwitch> = [], ports: Set<UInt16> = [UInt16(FASTPATH_SIP_PORT)],
+        firstLineLimit: Int = Int(FASTPATH_FIRST_LINE_LIMIT)
+    ) {
+        self.switches = switches
+        self.ports = ports
+        self.firstLineLimit = firstLineLimit
+    }
+
+    /// The table of specs/SPEC-BPF.md, to the letter.
+    public static let classic = FilterSettings()
+    /// All switches on.
+    public static let carrier = FilterSettings(switches: Set(FilterSwitch.allCases))
+
+    public func isOn(_ filterSwitch: FilterSwitch) -> Bool { switches.contains(filterSwitch) }
+
+    /// As the program reads it.
+    public var abi: fastpath_settings {
+        var settings = fastpath_settings()
+        settings.switches = switches.reduce(0) { $0 | $1.bit }
+        settings.first_line_limit = UInt32(firstLineLimit)
+        withUnsafeMutableBytes(of: &settings.ports) { bytes in
+            let words = bytes.bindMemory(to: UInt64.self)
+            for port in ports { words[Int(port >> 6)] |= 1 << UInt64(port & 63) }
+        }
+        return settings
+    }
+}

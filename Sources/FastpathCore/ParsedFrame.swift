@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+import CFastpathABI
+
+/// Where a packet came from.
+enum SourceAddress: Hashable {
+    /// Host byte order.
+    case ipv4(UInt32)
+    /// The 16 bytes as they are sent.
+    case ipv6([UInt8])
+}
+
+/// A UDP datagram to a SIP port, with its payload as the receiver would see it.
+struct SIPDatagram {
+    var source: SourceAddress
+    /// Host byte order.
+    var sourcePort: Int
+    /// Is it the first fragment of several?
+    var isFragment: Bool
+    /// What the UDP length claims, as far as the IP packet and the frame hold it.
+    var payload: ArraySlice<UInt8>
+}
+
+/// What the protocol filter makes of a frame: for ``ReferenceFilter``, so plain rather than fast.
+enum ParsedFrame {
+    /// None of the filter's business.
+    case other
+    /// A later fragment, perhaps of a datagram to a SIP port.
+    case fragment(SourceAddress)
+    /// IPv6 with more extension headers than are walked.
+    case excessive(SourceAddress)
+    case datagram(SIPDatagram)
+
+    init(ethernet frame: [UInt8], _ settings: FilterSettings) {
+        let reader = FrameReader(frame: frame, settings: settings)
+        self = reader.parse()
+    }
+}
+
+private struct FrameReader {
+    let frame: [UInt8]
+    let settings: FilterSettings
+
+    private func number(_ offset: Int) -> Int { Int(frame[offset]) << 8 | Int(frame[offset + 1]) }
+
+    func parse() -> ParsedFrame {
+        // Ethernet II, then at least the fixed part of an IPv4 header.
+        guard frame.count >= 34 else { return .other }
+        var type = 12
+        for _ in 0..<Int(FASTPATH_TAG_LIMIT)
+        where settings.isOn(.vlan) && [0x8100, 0x88a8].contains(number(type)) { type += 4 }
+        let ip = type + 2
+        switch number(type) {
+        case 0x0800 where frame.count >= ip + 20: return ipv4(ip)
+        case 0x86dd where frame.count >= ip + 40 && settings.isOn(.ipv6): return ipv6(ip)
+        default: return .other
+        }
+    }
+
+    /// RFC 791 section 3.1.
+    private func ipv4(_ ip: Int) -> ParsedFrame {
+        let headerLength = Int(frame[ip] & 0x0f) * 4
+        guard frame[ip] >> 4 == 4, headerLength >= 20, frame[ip + 9] == 17 else { return .other }
+        let source = SourceAddress.ipv4((0..<4).reduce(0) { $0 << 8 | UInt32(frame[ip + 12 + $1]) })
+        guard number(ip + 6) & 0x1fff == 0 else { return .fragment(source) }
+        return udp(
+            ip + headerLength, end: ip + number(ip + 2), source, isFragment: number(ip + 6) & 0x2000 != 0)
+    }
+
+    /// RFC 8200 sections 3 and 4.
+    private func ipv6(_ ip: Int) -> ParsedFrame {
+        guard frame[ip] >> 4 == 6 else { return .other }
+        let source = SourceAddress.ipv6(Array(frame[ip + 8..<ip + 24]))
+        let end = ip + 40 + number(ip + 4)
+        var next = Int(frame[ip + 6])
+        var header = ip + 40
+        var isFragment = false
+        for _ in 0...Int(FASTPATH_EXTENSION_LIMIT) {
+            if next == 17 { return udp(header, end: end, source, isFragment: isFragment) }
+            guard Self.extensions.contains(next), frame.count >= header + 4 else { return .other }
+            let after = Int(frame[header])
+            switch next {
+            case 44:
+                if number(header + 2) >> 3 != 0 {
+                    return after == 17 || Self.extensions.contains(after) ? .fragment(source) : .other
+                }
+                isFragment = number(header + 2) & 1 != 0
+                header += 8
+            case 51: header += (Int(frame[header + 1]) + 2) * 4
+            default: header += (Int(frame[header + 1]) + 1) * 8
+            }
+            if header > 0x3fff { return .excessive(source) }
+            next = after
+        }
+        return .excessive(source)
+    }
+
+    /// Hop-by-hop options, routing, fragment, authentication, destination options, mobility, HIP, Shim6.
+    private static let extensions = [0, 43, 44, 51, 60, 135, 139, 140]
+
+    /// RFC 768. `end`: where the IP packet ends.
+    private func udp(_ udp: Int, end: Int, _ source: SourceAddress, isFragment: Bool) -> ParsedFrame {
+        guard frame.count >= udp + 8, isSIPPort(number(udp + 2)), number(udp + 4) >= 8 else { return .other }
+        let start = udp + 8
+        let end = min(udp + number(udp + 4), end, frame.count)
+        return .datagram(
+            SIPDatagram(
+                source: source, sourcePort: number(udp), isFragment: isFragment,
+                payload: frame[start..<max(start, end)]))
+    }
+
+    private func isSIPPort(_ port: Int) -> Bool {
+        settings.isOn(.ports) ? settings.ports.contains(UInt16(port)) : port == Int(FASTPATH_SIP_PORT)
+    }
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * Does the first line show the version? It ends with it (a request, RFC 3261
+ * section 7.1) or has it elsewhere within the limit. The line is looked at in
+ * words of eight bytes.
+ */
+#ifndef FASTPATH_FIRST_LINE_H
+#define FASTPATH_FIRST_LINE_H
+
+#define EVERY_BYTE(byte) (0x0101010101010101ULL * (byte))
+
+/* The top bit of each byte of `word` that is `byte`. Bits above the lowest such byte may be set as well. */
+static __always_inline __u64 bytes_equal(__u64 word, __u8 byte)
+{
+	__u64 difference = word ^ EVERY_BYTE(byte);
+
+	return (difference - EVERY_BYTE(0x01)) & ~difference & EVERY_BYTE(0x80);
+}
+
+/* Which byte of a word the lowest bit of a mask of top bits belongs to: 0 to 7. */
+static __always_inline __u32 lowest_byte(__u64 mask)
+{
+	return ((mask & -mask) >> 7) * 0x0001020304050607ULL >> 56;
+}
+
+/* Is there "SIP/x.y" with digits for x and y; seven bytes. */
+static __always_inline bool is_any_version(const __u8 *p)
+{
+	return *(const __u32 *)p == SIP_VERSION_HEAD && p[4] - '0' <= 9U && p[5] == '.' && p[6] - '0' <= 9U;
+}
+
+static __always_inline bool is_version(const __u8 *p, __u64 on)
+{
+	return IS_ON(on, VERSIONS) ? is_any_version(p) : sip_version_at(p);
+}
+
+/*
+ * Does a line of `length` bytes end with a version, but for a CR? `bytes` can
+ * be read up to `end`.
+ */
+static __always_inline bool ends_with_version(const __u8 *bytes, const void *end, __u64 length, __u64 on)
+{
+	const __u8 *version;
+
+	if (length < SIP_VERSION_LENGTH + 1 || length > FASTPATH_FIRST_LINE_LIMIT)
+		return false;
+	length -= SIP_VERSION_LENGTH + 1;
+	/* Else the compiler counts from the line's end, and the verifier knows no bytes before a pointer. */
+	asm volatile("" : "+r"(length));
+	version = bytes + length;
+	if ((const void *)(version + SIP_VERSION_LENGTH + 1) > end)
+		return false;
+	return is_version(version[SIP_VERSION_LENGTH] == '\r' ? version : version + 1, on);
+}
+
+/* A first line: how long it is, and whether it ends there rather than goes on. */
+struct line {
+	__u64 length;
+	bool is_whole;
+};
+
+/* The first line as far as the window shows it. `window` is not short. */
+static __always_inline struct line line_in_window(struct xdp_md *ctx, struct sip_datagram *sip,
+						  const struct window *window)
+{
+	const __u64 *words = (const __u64 *)window->bytes;
+	struct line line = {FASTPATH_WINDOW_LENGTH, true};
+
+#pragma unroll
+	for (__u32 i = 0; i < FASTPATH_WINDOW_LENGTH / 8; i++) {
+		__u64 ends = bytes_equal(words[i], '\n');
+
+		if (ends) {
+			line.length = 8 * i + lowest_byte(ends);
+			goto ended;
+		}
+	}
+	if (sip->payload_length > FASTPATH_WINDOW_LENGTH)
+		mend_length(ctx, sip);
+	if (sip->payload_length > FASTPATH_WINDOW_LENGTH)
+		line.is_whole = false;
+	else
+		line.length = sip->payload_length;
+ended:
+	line.length = forget(line.length, words[0]);
+	return line;
+}
+
+/* Does a first line show the version that did not end in the window? */
+static __always_inline bool long_line_has_version(struct xdp_md *ctx, __u64 on, const struct sip_datagram *sip)
+{
+	__u32 limit = settings.first_line_limit, count = sip->payload_length;
+	const __u8 *places = sip_version_place;
+	struct line_copy *copy = line_copy();
+	bool is_whole = count <= limit;
+	__u64 length;
+
+	if (count > limit)
+		count = limit;
+	if (!copy || !frame_copy(ctx, sip->payload_offset, copy->bytes, count, FASTPATH_FIRST_LINE_LIMIT))
+		return true; /* unseen */
+
+	copy->line_length = count;
+#pragma clang loop unroll(disable)
+	for (__u32 offset = FASTPATH_WINDOW_LENGTH; offset < FASTPATH_FIRST_LINE_LIMIT; offset += 8) {
+		__u64 ends = bytes_equal(*(const __u64 *)(copy->bytes + offset), '\n');
+
+		if (!ends)
+			continue;
+		length = offset + lowest_byte(ends);
+		/* What is behind the payload is left from another packet. */
+		if (length < count) {
+			copy->line_length = length;
+			is_whole = true;
+		}
+		break;
+	}
+	length = copy->line_length;
+	if (is_whole && ends_with_version(copy->bytes, copy + 1, length, on))
+		return true;
+
+	/* As sip_find_version(), over a longer line. */
+#pragma clang loop unroll(disable)
+	for (__u32 probe = SIP_VERSION_LENGTH - 1; probe < FASTPATH_FIRST_LINE_LIMIT; probe += SIP_VERSION_LENGTH) {
+		__u64 start = places[copy->bytes[probe]];
+
+		/* Read anew, so that the verifier draws no conclusions from one turn for the next. */
+		length = *(volatile __u64 *)&copy->line_length;
+		if (probe >= length)
+			break;
+		if (!start)
+			continue;
+		start = (start + probe - SIP_VERSION_LENGTH) & (FASTPATH_FIRST_LINE_LIMIT - 1);
+		if (start + SIP_VERSION_LENGTH <= length && sip_version_at(copy->bytes + start))
+			return true;
+	}
+	return false;
+}
+
+/* Does the payload show the version where it must? `window` is not short. */
+static __always_inline bool shows_version(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip,
+					  const struct window *window)
+{
+	struct line line;
+	__s64 start;
+
+	if (!IS_ON(on, FIRST_LINE)) {
+		if (sip_find_version(window->bytes, window->end) >= 0)
+			return true;
+		if (!IS_ON(on, VERSIONS))
+			return false;
+		line = line_in_window(ctx, sip, window);
+		return line.is_whole && ends_with_version(window->bytes, window->end, line.length, on);
+	}
+	line = line_in_window(ctx, sip, window);
+	if (!line.is_whole)
+		return long_line_has_version(ctx, on, sip);
+	if (ends_with_version(window->bytes, window->end, line.length, on))
+		return true;
+	start = sip_find_version(window->bytes, window->end);
+	return start >= 0 && (__u64)start + SIP_VERSION_LENGTH <= line.length;
+}
+
+#endif /* FASTPATH_FIRST_LINE_H */

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* What a datagram says, and the rule that it meets. */
+#ifndef FASTPATH_JUDGE_H
+#define FASTPATH_JUDGE_H
+
+/* STUN (RFC 8489 section 5): two zero bits, 14 of type, 16 of length without this header, the magic cookie. */
+#define STUN_HEADER_LENGTH 20
+#define STUN_MAGIC_COOKIE  0x2112a442
+
+/* CR, LF, SP, TAB and NUL: what servers skip before a start line, and what keepalives are made of. */
+static __always_inline bool is_blank(__u8 byte)
+{
+	const __u64 blanks = 1ULL << '\r' | 1ULL << '\n' | 1ULL << ' ' | 1ULL << '\t' | 1ULL << 0;
+
+	return byte < 64 && blanks >> byte & 1;
+}
+
+/* How many blanks the payload begins with, at most FASTPATH_BLANK_LIMIT + 1. */
+static __always_inline __u32 count_blanks(struct xdp_md *ctx, const struct sip_datagram *sip)
+{
+	__u32 length = sip->payload_length, count;
+	struct line_copy *copy = line_copy();
+
+	if (length > FASTPATH_BLANK_LIMIT + 1)
+		length = FASTPATH_BLANK_LIMIT + 1;
+	if (!copy || !frame_copy(ctx, sip->payload_offset, copy->bytes, length, FASTPATH_BLANK_LIMIT + 1))
+		return 0;
+#pragma clang loop unroll(disable)
+	for (count = 0; count < FASTPATH_BLANK_LIMIT + 1; count++)
+		if (count >= length || !is_blank(copy->bytes[count]))
+			break;
+	/* Through memory, so that the verifier does not follow each count on its own. */
+	copy->line_length = count;
+	return *(volatile __u64 *)&copy->line_length;
+}
+
+static __always_inline bool is_stun(struct xdp_md *ctx, struct sip_datagram *sip, const struct window *window)
+{
+	const __u8 *bytes = window->bytes;
+
+	if (window->is_short || bytes[0] & 0xc0 || *(const __be32 *)(bytes + 4) != bpf_htonl(STUN_MAGIC_COOKIE))
+		return false;
+	mend_length(ctx, sip);
+	return bpf_ntohs(*(const __be16 *)(bytes + 2)) == sip->payload_length - STUN_HEADER_LENGTH;
+}
+
+/* The reason to drop what the window shows, or PASSED. */
+static __always_inline enum fastpath_reason judge_window(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip,
+							 const struct window *window)
+{
+	__u64 first_word = sip_first_word(window->bytes);
+	bool loosely = IS_ON(on, EVASION);
+
+	if (sip_is_options(first_word, loosely) && !is_allowed(sip))
+		return FASTPATH_REASON_OPTIONS_DROPPED;
+	if (IS_ON(on, VERSIONS) ? is_any_version(window->bytes) : sip_is_response(first_word))
+		return FASTPATH_REASON_PASSED;
+	if (window->is_short)
+		return sip_is_register(first_word, window->bytes, loosely) ? FASTPATH_REASON_MALFORMED
+									   : FASTPATH_REASON_PASSED;
+	return shows_version(ctx, on, sip, window) ? FASTPATH_REASON_PASSED : FASTPATH_REASON_MALFORMED;
+}
+
+/* The reason to drop a payload with no room for a method and a blank, or PASSED. */
+static __always_inline enum fastpath_reason judge_too_short(__u64 on, const struct sip_datagram *sip)
+{
+	/* The rest of the method would come by with the next fragment, unseen. */
+	if (IS_ON(on, EVASION) && sip->is_fragment)
+		return FASTPATH_REASON_MALFORMED;
+	return FASTPATH_REASON_PASSED;
+}
+
+/*
+ * A payload that does not begin with a letter: a keepalive, or blanks before a
+ * start line. True where that decides, with `reason`; else `sip` begins at its
+ * first byte that is no blank.
+ */
+static __always_inline bool judge_odd_start(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip,
+					    const struct window *window, enum fastpath_reason *reason)
+{
+	__u32 blanks;
+
+	*reason = FASTPATH_REASON_PASSED;
+	if (IS_ON(on, KEEPALIVES) && is_stun(ctx, sip, window))
+		return true;
+	mend_length(ctx, sip);
+	blanks = count_blanks(ctx, sip);
+	/* A fragment may go on with a start line. */
+	if (IS_ON(on, KEEPALIVES) && blanks == (__u32)sip->payload_length && blanks <= FASTPATH_BLANK_LIMIT &&
+	    !(IS_ON(on, EVASION) && sip->is_fragment))
+		return true;
+	if (!IS_ON(on, EVASION))
+		return false;
+	if (blanks > FASTPATH_BLANK_LIMIT) {
+		*reason = FASTPATH_REASON_MALFORMED;
+		return true;
+	}
+	sip->payload_offset += blanks;
+	sip->payload_length -= blanks;
+	return false;
+}
+
+/* The reason to drop the datagram, or PASSED. */
+static __always_inline enum fastpath_reason judge(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip)
+{
+	enum fastpath_reason reason;
+	struct window window;
+	enum opened opened;
+
+	if (is_blocked(sip))
+		return FASTPATH_REASON_BLOCKED;
+	if (IS_ON(on, EVASION) && sip->has_no_source_port)
+		return FASTPATH_REASON_MALFORMED;
+
+	opened = open_window(ctx, sip, &window);
+	if (opened == OPENED && (IS_ON(on, KEEPALIVES) || IS_ON(on, EVASION)) && *window.bytes < 'A') {
+		if (judge_odd_start(ctx, on, sip, &window, &reason))
+			return reason;
+		opened = copy_window(ctx, sip, &window);
+	}
+	if (opened == OPENED_TOO_SHORT)
+		return judge_too_short(on, sip);
+	/* What cannot be seen is never called malformed. */
+	if (opened == OPENED_UNSEEN)
+		return FASTPATH_REASON_PASSED;
+	return judge_window(ctx, on, sip, &window);
+}
+
+#endif /* FASTPATH_JUDGE_H */
