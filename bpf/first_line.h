@@ -86,55 +86,73 @@ ended:
 	return line;
 }
 
-/* Does a first line show the version that did not end in the window? */
-static __always_inline bool long_line_has_version(struct xdp_md *ctx, __u64 on, const struct sip_datagram *sip)
+/* As sip_find_version(), over the line that was copied: 1 or 0. */
+ON_ITS_OWN int copied_line_has_version(void)
 {
-	__u32 limit = settings.first_line_limit, count = sip->payload_length;
 	const __u8 *places = sip_version_place;
 	struct line_copy *copy = line_copy();
-	bool is_whole = count <= limit;
-	__u64 length;
 
-	if (count > limit)
-		count = limit;
-	if (!copy || !frame_copy(ctx, sip->payload_offset, copy->bytes, count, FASTPATH_FIRST_LINE_LIMIT))
-		return true; /* unseen */
-
-	copy->line_length = count;
+	if (!copy)
+		return 1;
 #pragma clang loop unroll(disable)
-	for (__u32 offset = FASTPATH_WINDOW_LENGTH; offset < FASTPATH_FIRST_LINE_LIMIT; offset += 8) {
-		__u64 ends = bytes_equal(*(const __u64 *)(copy->bytes + offset), '\n');
+	for (__u32 probe = SIP_VERSION_LENGTH - 1; probe < FASTPATH_FIRST_LINE_LIMIT;
+	     probe += SIP_VERSION_LENGTH) {
+		__u64 start = places[copy->bytes[probe]], length;
+
+		length = copy->line_length;
+		if (probe >= length)
+			break;
+		/* Also where the byte is not in the string: what is compared then cannot be wrong, only in
+		 * vain. */
+		start = (start + probe - SIP_VERSION_LENGTH) & (FASTPATH_FIRST_LINE_LIMIT - 1);
+		if (sip_is_response(*(const __u64 *)(copy->bytes + start)) &&
+		    start + SIP_VERSION_LENGTH <= length)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * Does a first line show the version that did not end in the window? Of the
+ * payload `length` bytes are there. 1 for yes, and where it cannot be read.
+ */
+ON_ITS_OWN int long_line_has_version(struct xdp_md *ctx, __u32 offset, __u32 length)
+{
+	__u32 limit = settings.first_line_limit, count = length < limit ? length : limit;
+	__u64 on = settings.switches, line_length;
+	struct line_copy *copy = line_copy();
+	bool is_whole;
+
+	if (!copy)
+		return 1;
+	/* Two ways would lead from here, and each would be walked on its own. */
+	is_whole = forget(length <= limit, copy->line_length) & 1;
+	count = forget(count, copy->line_length);
+	if (offset > LARGEST_OFFSET ||
+	    !frame_copy(ctx, offset, copy->bytes, count, FASTPATH_FIRST_LINE_LIMIT))
+		return 1;
+
+	line_length = count;
+#pragma clang loop unroll(disable)
+	for (__u32 i = FASTPATH_WINDOW_LENGTH; i < FASTPATH_FIRST_LINE_LIMIT; i += 8) {
+		__u64 ends = bytes_equal(*(const __u64 *)(copy->bytes + i), '\n');
 
 		if (!ends)
 			continue;
-		length = offset + lowest_byte(ends);
 		/* What is behind the payload is left from another packet. */
-		if (length < count) {
-			copy->line_length = length;
+		if (i + lowest_byte(ends) < count) {
+			line_length = i + lowest_byte(ends);
 			is_whole = true;
 		}
 		break;
 	}
-	length = copy->line_length;
-	if (is_whole && ends_with_version(copy->bytes, copy + 1, length, on))
-		return true;
+	/* Through memory: the verifier need not follow every length. */
+	copy->line_length = line_length;
+	copy->line_is_whole = is_whole;
+	if (copy->line_is_whole && ends_with_version(copy->bytes, copy + 1, copy->line_length, on))
+		return 1;
 
-	/* As sip_find_version(), over a longer line. */
-#pragma clang loop unroll(disable)
-	for (__u32 probe = SIP_VERSION_LENGTH - 1; probe < FASTPATH_FIRST_LINE_LIMIT; probe += SIP_VERSION_LENGTH) {
-		__u64 start = places[copy->bytes[probe]];
-
-		/* Read anew, so that the verifier draws no conclusions from one turn for the next. */
-		length = *(volatile __u64 *)&copy->line_length;
-		if (probe >= length)
-			break;
-		if (!start)
-			continue;
-		start = (start + probe - SIP_VERSION_LENGTH) & (FASTPATH_FIRST_LINE_LIMIT - 1);
-		if (start + SIP_VERSION_LENGTH <= length && sip_version_at(copy->bytes + start))
-			return true;
-	}
-	return false;
+	return copied_line_has_version();
 }
 
 /* Does the payload show the version where it must? `window` is not short. */
@@ -154,7 +172,7 @@ static __always_inline bool shows_version(struct xdp_md *ctx, __u64 on, struct s
 	}
 	line = line_in_window(ctx, sip, window);
 	if (!line.is_whole)
-		return long_line_has_version(ctx, on, sip);
+		return long_line_has_version(ctx, sip->payload_offset, sip->payload_length);
 	if (ends_with_version(window->bytes, window->end, line.length, on))
 		return true;
 	start = sip_find_version(window->bytes, window->end);

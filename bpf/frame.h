@@ -13,6 +13,15 @@
 #endif
 
 /*
+ * A function that the verifier walks once and on its own, whatever calls it
+ * (Linux 5.6). For long ways that few packets take; takes ctx and numbers.
+ */
+#define ON_ITS_OWN __attribute__((noinline))
+
+/* No place in a frame is further from its start: the largest frames are shorter. */
+#define LARGEST_OFFSET 0x3fff
+
+/*
  * Forgets what the verifier knows of a number, so that it need not follow each
  * value on its own: what comes after is walked once. `unknown`: any number that
  * the verifier does not know.
@@ -47,29 +56,47 @@ static __always_inline const void *frame_bytes(struct xdp_md *ctx, __u32 offset,
 	return NULL;
 }
 
+/* For kernels whose frames have one buffer: in words as far as they go, then in bytes. */
+static __always_inline bool copy_in_place(const __u8 *bytes, const __u8 *end, __u8 *copy, __u32 length,
+					  __u32 limit)
+{
+	__u64 i;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i + 8 <= limit && i + 8 <= length; i += 8) {
+		if (bytes + i + 8 > end)
+			return false;
+		*(__u64 *)(copy + i) = *(const __u64 *)(bytes + i);
+	}
+	i = forget(i, length);
+	if (i > limit)
+		return false; /* cannot be */
+	copy += i;
+	bytes += i;
+#pragma clang loop unroll(disable)
+	for (__u32 left = 0; left < 7 && i + left < length && i + left < limit; left++) {
+		if (bytes + left + 1 > end)
+			return false;
+		copy[left] = bytes[left];
+	}
+	return true;
+}
+
 /*
  * Copies `length` bytes, 1 to `limit`, that the frame has at `offset`. False
  * where they cannot be read. `limit` is a constant.
  */
-static __always_inline bool frame_copy(struct xdp_md *ctx, __u32 offset, __u8 *copy, __u32 length, __u32 limit)
+static __always_inline bool frame_copy(struct xdp_md *ctx, __u32 offset, __u8 *copy, __u32 length,
+				       __u32 limit)
 {
-	const __u8 *bytes = (const __u8 *)(long)ctx->data + offset;
-
 	/* Shows the verifier the bounds; the barrier keeps the compiler from knowing better. */
 	asm volatile("" : "+r"(length));
 	if (length < 1 || length > limit)
 		return false;
 	if (HAS_SEVERAL_BUFFERS)
 		return bpf_xdp_load_bytes(ctx, offset, copy, length) == 0;
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < limit; i++) {
-		if (i >= length)
-			break;
-		if (bytes + i + 1 > (const __u8 *)(long)ctx->data_end)
-			return false;
-		copy[i] = bytes[i];
-	}
-	return true;
+	return copy_in_place((const __u8 *)(long)ctx->data + offset, (const __u8 *)(long)ctx->data_end, copy,
+			     length, limit);
 }
 
 #endif /* FASTPATH_FRAME_H */

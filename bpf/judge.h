@@ -3,7 +3,8 @@
 #ifndef FASTPATH_JUDGE_H
 #define FASTPATH_JUDGE_H
 
-/* STUN (RFC 8489 section 5): two zero bits, 14 of type, 16 of length without this header, the magic cookie. */
+/* STUN (RFC 8489 section 5): two zero bits, 14 of type, 16 of length without this header, the magic cookie.
+ */
 #define STUN_HEADER_LENGTH 20
 #define STUN_MAGIC_COOKIE  0x2112a442
 
@@ -15,43 +16,46 @@ static __always_inline bool is_blank(__u8 byte)
 	return byte < 64 && blanks >> byte & 1;
 }
 
-/* How many blanks the payload begins with, at most FASTPATH_BLANK_LIMIT + 1. */
-static __always_inline __u32 count_blanks(struct xdp_md *ctx, const struct sip_datagram *sip)
+/*
+ * How many blanks a payload of `length` bytes begins with, at most
+ * FASTPATH_BLANK_LIMIT + 1. 0 where it cannot be read.
+ */
+ON_ITS_OWN int count_blanks(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
-	__u32 length = sip->payload_length, count;
 	struct line_copy *copy = line_copy();
+	__u32 count;
 
 	if (length > FASTPATH_BLANK_LIMIT + 1)
 		length = FASTPATH_BLANK_LIMIT + 1;
-	if (!copy || !frame_copy(ctx, sip->payload_offset, copy->bytes, length, FASTPATH_BLANK_LIMIT + 1))
+	if (!copy || offset > LARGEST_OFFSET ||
+	    !frame_copy(ctx, offset, copy->bytes, length, FASTPATH_BLANK_LIMIT + 1))
 		return 0;
 #pragma clang loop unroll(disable)
 	for (count = 0; count < FASTPATH_BLANK_LIMIT + 1; count++)
 		if (count >= length || !is_blank(copy->bytes[count]))
 			break;
-	/* Through memory, so that the verifier does not follow each count on its own. */
-	copy->line_length = count;
-	return *(volatile __u64 *)&copy->line_length;
+	return count;
 }
 
 static __always_inline bool is_stun(struct xdp_md *ctx, struct sip_datagram *sip, const struct window *window)
 {
 	const __u8 *bytes = window->bytes;
 
-	if (window->is_short || bytes[0] & 0xc0 || *(const __be32 *)(bytes + 4) != bpf_htonl(STUN_MAGIC_COOKIE))
+	if (window->is_short || bytes[0] & 0xc0 ||
+	    *(const __be32 *)(bytes + 4) != bpf_htonl(STUN_MAGIC_COOKIE))
 		return false;
 	mend_length(ctx, sip);
 	return bpf_ntohs(*(const __be16 *)(bytes + 2)) == sip->payload_length - STUN_HEADER_LENGTH;
 }
 
 /* The reason to drop what the window shows, or PASSED. */
-static __always_inline enum fastpath_reason judge_window(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip,
-							 const struct window *window)
+static __always_inline enum fastpath_reason
+judge_window(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip, const struct window *window)
 {
 	__u64 first_word = sip_first_word(window->bytes);
 	bool loosely = IS_ON(on, EVASION);
 
-	if (sip_is_options(first_word, loosely) && !is_allowed(sip))
+	if (sip_is_options(first_word, loosely) && !is_allowed(sip->source))
 		return FASTPATH_REASON_OPTIONS_DROPPED;
 	if (IS_ON(on, VERSIONS) ? is_any_version(window->bytes) : sip_is_response(first_word))
 		return FASTPATH_REASON_PASSED;
@@ -84,7 +88,9 @@ static __always_inline bool judge_odd_start(struct xdp_md *ctx, __u64 on, struct
 	if (IS_ON(on, KEEPALIVES) && is_stun(ctx, sip, window))
 		return true;
 	mend_length(ctx, sip);
-	blanks = count_blanks(ctx, sip);
+	blanks = count_blanks(ctx, sip->payload_offset, sip->payload_length);
+	if (blanks > FASTPATH_BLANK_LIMIT + 1)
+		return false; /* cannot be */
 	/* A fragment may go on with a start line. */
 	if (IS_ON(on, KEEPALIVES) && blanks == (__u32)sip->payload_length && blanks <= FASTPATH_BLANK_LIMIT &&
 	    !(IS_ON(on, EVASION) && sip->is_fragment))
@@ -100,17 +106,13 @@ static __always_inline bool judge_odd_start(struct xdp_md *ctx, __u64 on, struct
 	return false;
 }
 
-/* The reason to drop the datagram, or PASSED. */
-static __always_inline enum fastpath_reason judge(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip)
+/* The reason to drop what the payload says, or PASSED. */
+static __always_inline enum fastpath_reason judge_payload(struct xdp_md *ctx, __u64 on,
+							  struct sip_datagram *sip)
 {
 	enum fastpath_reason reason;
 	struct window window;
 	enum opened opened;
-
-	if (is_blocked(sip))
-		return FASTPATH_REASON_BLOCKED;
-	if (IS_ON(on, EVASION) && sip->has_no_source_port)
-		return FASTPATH_REASON_MALFORMED;
 
 	opened = open_window(ctx, sip, &window);
 	if (opened == OPENED && (IS_ON(on, KEEPALIVES) || IS_ON(on, EVASION)) && *window.bytes < 'A') {
@@ -124,6 +126,35 @@ static __always_inline enum fastpath_reason judge(struct xdp_md *ctx, __u64 on, 
 	if (opened == OPENED_UNSEEN)
 		return FASTPATH_REASON_PASSED;
 	return judge_window(ctx, on, sip, &window);
+}
+
+/* To the AF_XDP socket of the receive queue, where there is one. */
+static __always_inline enum fastpath_reason redirect(struct xdp_md *ctx)
+{
+	__u32 queue = ctx->rx_queue_index;
+
+	if (!bpf_map_lookup_elem(&xsks_map, &queue))
+		return FASTPATH_REASON_PASSED;
+	/* The slot may have emptied since: the helper then answers with its last argument. */
+	return bpf_redirect_map(&xsks_map, queue, XDP_PASS) == XDP_REDIRECT ? FASTPATH_REASON_REDIRECTED
+									    : FASTPATH_REASON_PASSED;
+}
+
+static __always_inline enum fastpath_reason judge_datagram(struct xdp_md *ctx, __u64 on,
+							   struct sip_datagram *sip)
+{
+	enum fastpath_reason reason;
+	bool is_fragment = sip->is_fragment;
+
+	if (is_blocked(sip->source))
+		return FASTPATH_REASON_BLOCKED;
+	if (IS_ON(on, EVASION) && sip->has_no_source_port)
+		return FASTPATH_REASON_MALFORMED;
+	reason = judge_payload(ctx, on, sip);
+	/* A fragment waits for the others in the kernel. */
+	if (reason != FASTPATH_REASON_PASSED || (IS_ON(on, FRAGMENTS) && is_fragment))
+		return reason;
+	return redirect(ctx);
 }
 
 #endif /* FASTPATH_JUDGE_H */

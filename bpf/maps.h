@@ -49,8 +49,9 @@ struct {
  */
 struct line_copy {
 	__u8 bytes[FASTPATH_FIRST_LINE_LIMIT + 8] __attribute__((aligned(8)));
-	/* Through memory, so that the verifier does not follow every value it could have had. */
-	__u64 line_length;
+	/* Through memory, so that the verifier does not follow every value they could have had. */
+	volatile __u64 line_length;
+	volatile __u64 line_is_whole;
 };
 
 struct {

@@ -3,8 +3,6 @@
 #ifndef FASTPATH_PARSE_IPV6_H
 #define FASTPATH_PARSE_IPV6_H
 
-#define ETHERTYPE_IPV6 0x86dd
-
 /* Extension headers (IANA: IPv6 Extension Header Types) whose second byte tells their length. */
 #define EXTENSION_HOP_BY_HOP	 0
 #define EXTENSION_ROUTING	 43
@@ -14,9 +12,6 @@
 #define EXTENSION_MOBILITY	 135
 #define EXTENSION_HIP		 139
 #define EXTENSION_SHIM6		 140
-
-/* Beyond it no header is looked for; the largest frames are shorter. */
-#define LARGEST_OFFSET 0x3fff
 
 struct extension_header {
 	__u8 next;
@@ -38,28 +33,42 @@ static __always_inline __u32 extension_length(__u8 protocol, __u8 length)
 	return protocol == EXTENSION_AUTHENTICATION ? (length + 2) * 4 : (length + 1) * 8;
 }
 
-/* Goes on to the UDP header; DATAGRAM where there is one. */
-static __always_inline enum parsed skip_extensions(struct xdp_md *ctx, __u32 *udp_offset, __u8 protocol,
-						   struct sip_datagram *sip)
-{
-	__u64 offset = forget(*udp_offset, sip->source.ipv6[0]);
+enum skipped {
+	SKIPPED_TO_UDP,
+	SKIPPED_TO_OTHER,    /* none of our business */
+	SKIPPED_TO_FRAGMENT, /* a later fragment, perhaps of UDP */
+	SKIPPED_TOO_MANY,    /* more headers than are walked */
+};
 
-	if (offset > LARGEST_OFFSET)
-		return PARSED_EXCESSIVE; /* cannot be */
+/* What skip_extensions() answers, in one number. */
+#define SKIPPED(what, is_fragment, offset) ((__u64)(what) << 32 | (__u64)(is_fragment) << 31 | (offset))
+#define SKIPPED_WHAT(skipped)		   ((enum skipped)((skipped) >> 32))
+#define SKIPPED_IS_FRAGMENT(skipped)	   ((skipped) >> 31 & 1)
+#define SKIPPED_OFFSET(skipped)		   ((skipped)&0x7fffffff)
+
+/*
+ * From the first extension header, of type `protocol`, to the UDP header. With
+ * SKIPPED_TO_UDP the answer says where that is, and whether this is the first
+ * of several fragments.
+ */
+ON_ITS_OWN __u64 skip_extensions(struct xdp_md *ctx, __u32 offset, __u32 protocol)
+{
+	bool is_fragment = false;
+
 #pragma clang loop unroll(disable)
 	for (__u32 count = 0; count <= FASTPATH_EXTENSION_LIMIT; count++) {
 		struct extension_header header_copy;
 		const struct extension_header *header;
 
-		if (protocol == IPPROTO_UDP) {
-			*udp_offset = offset;
-			return PARSED_DATAGRAM;
-		}
+		if (offset > LARGEST_OFFSET)
+			return SKIPPED(SKIPPED_TOO_MANY, 0, 0);
+		if (protocol == IPPROTO_UDP)
+			return SKIPPED(SKIPPED_TO_UDP, is_fragment, offset);
 		if (!is_extension(protocol))
-			return PARSED_OTHER;
+			return SKIPPED(SKIPPED_TO_OTHER, 0, 0);
 		header = frame_bytes(ctx, offset, sizeof(*header), &header_copy);
 		if (!header)
-			return PARSED_OTHER;
+			return SKIPPED(SKIPPED_TO_OTHER, 0, 0);
 		if (protocol == EXTENSION_FRAGMENT) {
 			__u16 fragment = bpf_ntohs(header->fragment_offset);
 
@@ -67,45 +76,61 @@ static __always_inline enum parsed skip_extensions(struct xdp_md *ctx, __u32 *ud
 			 * headers. */
 			if (fragment >> 3)
 				return header->next == IPPROTO_UDP || is_extension(header->next)
-					       ? PARSED_FRAGMENT
-					       : PARSED_OTHER;
-			sip->is_fragment = fragment & 1;
+					       ? SKIPPED(SKIPPED_TO_FRAGMENT, 0, 0)
+					       : SKIPPED(SKIPPED_TO_OTHER, 0, 0);
+			is_fragment = fragment & 1;
 			offset += 8;
 		} else {
 			offset += extension_length(protocol, header->length);
 		}
-		offset = forget(offset, sip->source.ipv6[0]);
-		if (offset > LARGEST_OFFSET)
-			return PARSED_EXCESSIVE;
 		protocol = header->next;
 	}
-	return PARSED_EXCESSIVE;
+	return SKIPPED(SKIPPED_TOO_MANY, 0, 0);
 }
 
-static __always_inline enum parsed parse_ipv6(struct xdp_md *ctx, __u64 on, __u32 offset,
-					      struct sip_datagram *sip)
+/* RFC 8504 section 5.3 lets a node set such limits; without one, more headers would hide a datagram from the
+ * rules. */
+static __always_inline enum fastpath_reason judge_too_many_extensions(__u64 on, struct source source)
 {
+	if (is_blocked(source))
+		return FASTPATH_REASON_BLOCKED;
+	return IS_ON(on, EVASION) ? FASTPATH_REASON_MALFORMED : FASTPATH_REASON_IGNORED;
+}
+
+static __always_inline enum fastpath_reason parse_ipv6(struct xdp_md *ctx, __u64 on, __u32 offset,
+						       struct ip_packet *packet)
+{
+	struct source source = {.is_ipv6 = true};
 	struct ipv6hdr ip_copy;
 	const struct ipv6hdr *ip;
-	enum parsed parsed;
-	__u32 ip_end;
-	__u8 protocol;
+	__u64 skipped, udp_offset;
+	__s32 payload_length;
 
 	ip = frame_bytes(ctx, offset, sizeof(*ip), &ip_copy);
 	if (!ip || ip->version != 6)
-		return PARSED_OTHER;
-	/* In halves: an address in a frame lies on any even byte. */
-	__builtin_memcpy(sip->source.ipv6, &ip->saddr, sizeof(sip->source.ipv6));
-	sip->is_ipv6 = true;
-	sip->is_fragment = false;
+		return FASTPATH_REASON_IGNORED;
+	__builtin_memcpy(source.ipv6, &ip->saddr, sizeof(source.ipv6));
 	offset += sizeof(*ip);
-	ip_end = offset + bpf_ntohs(ip->payload_len);
-	protocol = ip->nexthdr;
-
-	parsed = skip_extensions(ctx, &offset, protocol, sip);
-	if (parsed != PARSED_DATAGRAM)
-		return parsed;
-	return parse_udp(ctx, on, offset, (__s32)ip_end - (__s32)offset, sip);
+	payload_length = bpf_ntohs(ip->payload_len);
+	/* With extension headers or without: one way for both. */
+	if (ip->nexthdr == IPPROTO_UDP)
+		skipped = forget(SKIPPED(SKIPPED_TO_UDP, false, offset), source.ipv6[0]);
+	else
+		skipped = skip_extensions(ctx, offset, ip->nexthdr);
+	if (SKIPPED_WHAT(skipped) == SKIPPED_TO_FRAGMENT)
+		return judge_later_fragment(on, source);
+	if (SKIPPED_WHAT(skipped) == SKIPPED_TOO_MANY)
+		return judge_too_many_extensions(on, source);
+	udp_offset = SKIPPED_OFFSET(skipped);
+	/* The bound is to be known of the number that is used. */
+	asm volatile("" : "+r"(udp_offset));
+	if (SKIPPED_WHAT(skipped) != SKIPPED_TO_UDP || udp_offset > LARGEST_OFFSET)
+		return FASTPATH_REASON_IGNORED;
+	packet->source = source;
+	packet->is_fragment = SKIPPED_IS_FRAGMENT(skipped);
+	packet->udp_offset = udp_offset;
+	packet->left = payload_length - (__s32)(udp_offset - offset);
+	return FASTPATH_REASON_PASSED;
 }
 
 #endif /* FASTPATH_PARSE_IPV6_H */

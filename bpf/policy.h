@@ -3,19 +3,19 @@
 #ifndef FASTPATH_POLICY_H
 #define FASTPATH_POLICY_H
 
-static __always_inline bool is_blocked(const struct sip_datagram *sip)
+static __always_inline bool is_blocked(struct source source)
 {
-	__u32 source = sip->source.ipv4; /* a copy: `sip` itself is to stay in registers */
+	__u32 key = source.ipv4; /* else all of `source` would be laid out in memory */
 
-	return !sip->is_ipv6 && bpf_map_lookup_elem(&blocked_ips, &source) != NULL;
+	return !source.is_ipv6 && bpf_map_lookup_elem(&blocked_ips, &key) != NULL;
 }
 
 /* May the source send OPTIONS? */
-static __always_inline bool is_allowed(const struct sip_datagram *sip)
+static __always_inline bool is_allowed(struct source source)
 {
-	__u32 source = sip->source.ipv4;
+	__u32 key = source.ipv4;
 
-	return !sip->is_ipv6 && bpf_map_lookup_elem(&allowed_ips, &source) != NULL;
+	return !source.is_ipv6 && bpf_map_lookup_elem(&allowed_ips, &key) != NULL;
 }
 
 #endif /* FASTPATH_POLICY_H */

@@ -6,11 +6,22 @@
 const volatile struct fastpath_settings settings SEC(FASTPATH_SETTINGS_MAP) = {};
 
 /*
- * The switches travel through the program as `on`, read once: the verifier
- * knows its value and removes what is off. In profile `classic` it is 0
- * already for the compiler.
+ * The switches travel through the program as `on`, read once. The verifier
+ * knows its value: with this one instruction it knows the way as well, removes
+ * the other, and the instruction too. In profile `classic` `on` is 0 already
+ * for the compiler.
  */
-#define IS_ON(on, SWITCH) ((on) & FASTPATH_SWITCH_##SWITCH)
+static __always_inline bool is_on(__u64 on, const __u32 bit)
+{
+	if (__builtin_constant_p(on))
+		return on & bit;
+	asm goto("if %[on] & %[bit] goto %l[yes]" : : [on] "r"(on), [bit] "i"(bit) : : yes);
+	return false;
+yes:
+	return true;
+}
+
+#define IS_ON(on, SWITCH) is_on(on, FASTPATH_SWITCH_##SWITCH)
 
 /* Is the UDP port, in network byte order, one of those that are filtered? */
 static __always_inline bool is_sip_port(__u64 on, __be16 port)

@@ -88,7 +88,7 @@ static __always_inline __s64 sip_find_version(const __u8 *window, const void *en
 	const __u8 *places = sip_version_place;
 
 	/* The table's address stays in a register, and is not loaded anew for each probe. */
-	asm volatile("" : "+r"(places));
+	asm volatile("" : "+r"(places), "+r"(window));
 #pragma unroll
 	for (__u32 turn = 0; turn < FASTPATH_WINDOW_LENGTH / SIP_VERSION_LENGTH; turn++) {
 		const __u32 probe = SIP_VERSION_LENGTH * (turn + 1) - 1;

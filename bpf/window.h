@@ -7,7 +7,8 @@
 struct window {
 	const __u8 *bytes;
 	const void *end; /* of readable memory, at or behind the window's */
-	bool is_short;	 /* the payload is shorter than FASTPATH_SHORT_PAYLOAD: the first nine bytes can be read */
+	bool is_short; /* the payload is shorter than FASTPATH_SHORT_PAYLOAD: the first nine bytes can be read
+			*/
 };
 
 enum opened {
@@ -16,7 +17,8 @@ enum opened {
 	OPENED_UNSEEN,	  /* the payload cannot be read */
 };
 
-/* Mends the payload's length by what the frame holds; false where it is too short for a method and a blank. */
+/* Mends the payload's length by what the frame holds; false where it is too short for a method and a blank.
+ */
 static __always_inline bool mend_length(struct xdp_md *ctx, struct sip_datagram *sip)
 {
 	__s64 left;
@@ -42,7 +44,8 @@ static __always_inline struct line_copy *line_copy(void)
  * buffer: the payload is short, or the frame holds less than its headers claim,
  * or the rest is in a later buffer.
  */
-static __always_inline enum opened copy_window(struct xdp_md *ctx, struct sip_datagram *sip, struct window *window)
+static __always_inline enum opened copy_window(struct xdp_md *ctx, struct sip_datagram *sip,
+					       struct window *window)
 {
 	struct line_copy *copy;
 	__u32 length;
@@ -62,7 +65,8 @@ static __always_inline enum opened copy_window(struct xdp_md *ctx, struct sip_da
 	return OPENED;
 }
 
-static __always_inline enum opened open_window(struct xdp_md *ctx, struct sip_datagram *sip, struct window *window)
+static __always_inline enum opened open_window(struct xdp_md *ctx, struct sip_datagram *sip,
+					       struct window *window)
 {
 	window->bytes = (const __u8 *)(long)ctx->data + sip->payload_offset;
 	window->end = (const void *)(long)ctx->data_end;
