@@ -35,6 +35,46 @@ import Testing
         for reason in Reason.all { #expect(seen[reason, default: 0] > frames / 200, "\(reason) is hardly reached") }
     }
 
+    @Test("as many with sets of switches taken at random: no difference")
+    func switches() throws {
+        let seed = environment("FASTPATH_TEST_SEED") ?? UInt64.random(in: 0...UInt64.max)
+        let frames = Int(environment("FASTPATH_TEST_FRAMES") ?? 200_000) * 4
+        print("generated frames: \(frames), FASTPATH_TEST_SEED=\(seed)")
+        var random = SplitMix64(state: seed)
+        let rows = CarrierTests.rows + ClassicTests.rows
+        var mutator = Mutator(seed: seed ^ 1, seeds: rows.map(\.frame).filter { $0.count >= 34 })
+
+        // Profile carrier every second time, as it is or with one switch off or with any set.
+        let twins = try (0..<24).map { number in
+            var row = FrameRow(name: "\(number)")
+            row.settings = .carrier
+            if number % 4 == 1, let off = FilterSwitch.allCases.randomElement(using: &random) {
+                row.settings.switches.remove(off)
+            } else if number % 4 == 3 {
+                row.settings.switches = row.settings.switches.filter { _ in Bool.random(using: &random) }
+            }
+            if number % 3 == 0 { row.settings.ports.insert(5061) }
+            if number % 5 == 0 {
+                row.settings.firstLineLimit = Int.random(in: FilterSettings.firstLineLimits, using: &random)
+            }
+            if number % 6 < 2 { row.blocked = [0xc000_0201, 0xc633_6401].map(IPPrefix.init(ipv4:)) }
+            if number % 6 == 2 { row.allowed = [IPPrefix(ipv4: 0xc000_0201)] }
+            row.hasSocket = number % 2 == 0
+            return try Twin(row)
+        }
+
+        var seen: [Reason: Int] = [:]
+        for number in 0..<frames {
+            let (frame, linear) = mutator.next()
+            let twin = twins[number % twins.count]
+            let reason = twin.reference.judge(frame)
+            seen[reason, default: 0] += 1
+            try twin.expect(reason, of: frame, linear: linear)
+        }
+        print("of them:", Reason.all.map { "\($0.name) \(seen[$0, default: 0])" }.joined(separator: ", "))
+        for reason in Reason.all { #expect(seen[reason, default: 0] > frames / 200, "\(reason) is hardly reached") }
+    }
+
     private func environment(_ name: String) -> UInt64? {
         getenv(name).flatMap { UInt64(String(cString: $0)) }
     }
@@ -61,6 +101,7 @@ struct Mutator {
         "SIP/2.0", "SIP/2.", "SIP/", "IP/2.0", "SIP/2.1", "SIP/2.SIP/2.0", "OPTIONS ", "OPTIONS", "options ",
         "REGISTER ",
         "REGISTER", "INVITE sip:", "\r\n", "\r\n\r\n", "SIP/2.0 200 OK\r\n", "0.2/PIS", "\0",
+        "OPTIONS\t", "\t", " ", "\n", "SIP/3.0", " SIP/2.0\r\n", "\0\0\0\0", "!\u{12}",
     ].map { Array($0.utf8) }
     private static let sources: [[UInt8]] = [[192, 0, 2, 1], [192, 0, 2, 3], [198, 51, 100, 1], [203, 0, 113, 9]]
 
@@ -83,7 +124,7 @@ struct Mutator {
     private mutating func mutate(_ frame: inout [UInt8]) {
         let header = 14 + (frame.count > 14 ? Int(frame[14] & 15) * 4 : 20)
         let payload = header + 8
-        switch pick(12) {
+        switch pick(15) {
         case 0: frame.removeLast(pick(frame.count))
         case 1: frame += [UInt8](repeating: [0, 0x41, 0x53, 0x2f][pick(4)], count: pick(60))
         case 2: write16(&frame, at: header + 4, pick(3) == 0 ? pick(65536) : frame.count - header + pick(41) - 20)
@@ -95,8 +136,26 @@ struct Mutator {
         case 8: insert(&frame, at: payload + pick(70), Self.words[pick(Self.words.count)])
         case 9: if frame.count > payload { honest(&frame, header) }
         case 10: if !frame.isEmpty { frame[pick(frame.count)] ^= 1 << UInt8(pick(8)) }
+        case 11: tag(&frame)
+        case 12: insert(&frame, at: payload, [UInt8](repeating: [0x0d, 0x0a, 0x20, 0][pick(4)], count: pick(20)))
+        case 13: extend(&frame)
         default: if frame.count > 14 { frame[14] = 0x40 | UInt8([5, 5, 5, 6, 8, 15, 4][pick(7)]) }
         }
+    }
+
+    /// A VLAN tag more, as far as two.
+    private mutating func tag(_ frame: inout [UInt8]) {
+        insert(&frame, at: 12, [pick(2) == 0 ? [0x81, 0x00] : [0x88, 0xa8], [0, UInt8(pick(256))]].flatMap { $0 })
+    }
+
+    /// An IPv6 extension header more, of any kind, right behind the IPv6 header.
+    private mutating func extend(_ frame: inout [UInt8]) {
+        guard frame.count > 54, frame[12] == 0x86, frame[13] == 0xdd else { return }
+        let kinds: [UInt8] = [0, 43, 44, 51, 60, 135, 139, 140, 17, 6]
+        let flags = [UInt8]([0, 0, 1, 8, 255][pick(5)..<5].prefix(1))
+        insert(&frame, at: 54, [frame[20], UInt8([0, 0, 0, 1, 255][pick(5)]), 0] + flags + [0, 0, 0, 1])
+        frame[20] = kinds[pick(kinds.count)]
+        write16(&frame, at: 18, frame.count - 54)
     }
 
     /// Lengths that fit what is there.
