@@ -3,7 +3,7 @@
 # Compares the tables in the documents with the code that they speak of, or, with --write, writes them anew: for
 # developers, so without the "Usage:" of the operators' scripts. A table stands between
 # `<!-- table: NAME -->` and `<!-- end of table -->`; its content is made from:
-#   reasons, maps, limits  Sources/CFastpathABI/include/fastpath_abi.h (map types: bpf/maps.h)
+#   reasons, switches, maps, limits  Sources/CFastpathABI/include/fastpath_abi.h (map types: bpf/maps.h)
 #   commands               build/vos-fastpath
 #   scripts                the head comments of the operators' scripts
 #   targets                make help
@@ -43,6 +43,14 @@ static void reasons(void)
 #undef X
 }
 
+static void switches(void)
+{
+	puts("| switch | does |\n|---|---|");
+#define X(NAME, name, bit, sentence) printf("| `%s` | %s |\n", #name, sentence);
+	FASTPATH_SWITCHES(X)
+#undef X
+}
+
 static void maps(void)
 {
 #define X(NAME, name, key, value, entries) printf("%s %d %d %d\n", #name, key, value, FASTPATH_##NAME##_ENTRIES);
@@ -57,6 +65,10 @@ static void limits(void)
 	LIMIT(FASTPATH_SIP_PORT, "UDP destination port that is filtered")
 	LIMIT(FASTPATH_WINDOW_LENGTH, "bytes of a payload that the rules read")
 	LIMIT(FASTPATH_SHORT_PAYLOAD, "from so many bytes on a payload must show `SIP/2.0`")
+	LIMIT(FASTPATH_FIRST_LINE_LIMIT, "`carrier`: the longest first line, in bytes without its end")
+	LIMIT(FASTPATH_BLANK_LIMIT, "`carrier`: so many blanks are a keepalive, or are skipped before a start line")
+	LIMIT(FASTPATH_TAG_LIMIT, "`carrier`: VLAN tags that are looked through")
+	LIMIT(FASTPATH_EXTENSION_LIMIT, "`carrier`: IPv6 extension headers that are walked")
 	printf("| `FASTPATH_PROGRAM_NAME` | `%s` | the program's name |\n", FASTPATH_PROGRAM_NAME);
 	printf("| `FASTPATH_PROGRAM_SECTION` | `%s` | its section |\n", FASTPATH_PROGRAM_SECTION);
 }
@@ -67,6 +79,8 @@ int main(int count, char **arguments)
 
 	if (strcmp(table, "reasons") == 0)
 		reasons();
+	else if (strcmp(table, "switches") == 0)
+		switches();
 	else if (strcmp(table, "maps") == 0)
 		maps();
 	else
@@ -111,6 +125,7 @@ print_targets() {
 "$work/abi" reasons > "$work/tables/reasons"
 print_maps > "$work/tables/maps"
 "$work/abi" limits > "$work/tables/limits"
+"$work/abi" switches > "$work/tables/switches"
 print_commands > "$work/tables/commands"
 print_scripts > "$work/tables/scripts"
 print_targets > "$work/tables/targets"
