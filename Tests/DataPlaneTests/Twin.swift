@@ -44,11 +44,13 @@ final class Twin {
 /// The rows of a file beside this one.
 func fixture(_ name: String) -> [FrameRow] {
     do {
-        return try FrameRow.read(path: #filePath.replacing("Twin.swift", with: "Fixtures/\(name).txt"))
+        return try FrameRow.read(path: fixturePath(name))
     } catch {
         preconditionFailure("\(error)")
     }
 }
+
+func fixturePath(_ name: String) -> String { #filePath.replacing("Twin.swift", with: "Fixtures/\(name).txt") }
 
 /// Bytes as a fixture would write them.
 func hexadecimal(_ bytes: [UInt8]) -> String {
@@ -57,8 +59,17 @@ func hexadecimal(_ bytes: [UInt8]) -> String {
 
 /// A frame with an honest IPv4 and UDP header from 192.0.2.1 to port 5060; checksums are not looked at.
 func sipFrame(_ payload: [UInt8]) -> [UInt8] {
-    func word(_ number: Int) -> [UInt8] { [UInt8(number >> 8), UInt8(number & 255)] }
     return [UInt8](repeating: 0, count: 12) + [0x08, 0x00]
         + [0x45, 0] + word(28 + payload.count) + [0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]
         + [0x13, 0xc4, 0x13, 0xc4] + word(8 + payload.count) + [0, 0] + payload
 }
+
+/// The same by IPv6 from 2001:db8::1. `first`: the next header, of the first of `extensions`.
+func sipFrame6(_ payload: [UInt8], first: UInt8 = 17, extensions: [UInt8] = []) -> [UInt8] {
+    let network: [UInt8] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    return [UInt8](repeating: 0, count: 12) + [0x86, 0xdd]
+        + [0x60, 0, 0, 0] + word(extensions.count + 8 + payload.count) + [first, 64] + network + [1] + network + [2]
+        + extensions + [0x13, 0xc4, 0x13, 0xc4] + word(8 + payload.count) + [0, 0] + payload
+}
+
+private func word(_ number: Int) -> [UInt8] { [UInt8(number >> 8), UInt8(number & 255)] }

@@ -27,15 +27,8 @@ public struct FixtureError: Error {
 extension FrameRow {
     /// The rows of a fixture.
     public static func read(path: String) throws -> [FrameRow] {
-        guard let file = fopen(path, "r") else { throw FixtureError(text: "no fixture at \(path)") }
-        defer { fclose(file) }
         var rows: [FrameRow] = []
-        var line: UnsafeMutablePointer<CChar>?
-        var size = 0
-        defer { free(line) }
-        while getline(&line, &size, file) >= 0, let start = line {
-            let text = String(cString: start).trimmingSuffix("\n")
-            if text.isEmpty || text.hasPrefix("#") { continue }
+        for text in try fixtureLines(path: path) {
             if let name = text.after("row: ") {
                 rows.append(FrameRow(name: name))
             } else if rows.isEmpty {
@@ -95,7 +88,7 @@ extension FrameRow {
     }
 
     /// `0a1b`, `"text"` with \r \n \t, or `41*20`.
-    static func bytes(_ line: String) throws -> [UInt8] {
+    public static func bytes(_ line: String) throws -> [UInt8] {
         var bytes: [UInt8] = []
         var rest = line[...]
         while true {
@@ -150,4 +143,44 @@ extension String {
     fileprivate func trimmingSuffix(_ suffix: String) -> String {
         hasSuffix(suffix) ? String(dropLast(suffix.count)) : self
     }
+}
+
+/// The lines of a fixture that are neither empty nor comments.
+private func fixtureLines(path: String) throws -> [String] {
+    guard let file = fopen(path, "r") else { throw FixtureError(text: "no fixture at \(path)") }
+    defer { fclose(file) }
+    var lines: [String] = []
+    var line: UnsafeMutablePointer<CChar>?
+    var size = 0
+    defer { free(line) }
+    while getline(&line, &size, file) >= 0, let start = line {
+        let text = String(cString: start).trimmingSuffix("\n")
+        if !text.isEmpty, !text.hasPrefix("#") { lines.append(text) }
+    }
+    return lines
+}
+
+/// A payload of a corpus, with its name.
+public struct NamedPayload: Sendable, CustomStringConvertible {
+    public let name: String
+    public private(set) var bytes: [UInt8] = []
+
+    public var description: String { name }
+
+    /// The payloads of a fixture: `payload: NAME`, then lines of bytes as in ``FrameRow``.
+    public static func read(path: String) throws -> [NamedPayload] {
+        var payloads: [NamedPayload] = []
+        for text in try fixtureLines(path: path) {
+            if let name = text.after("payload: ") {
+                payloads.append(NamedPayload(name: name))
+            } else if payloads.isEmpty {
+                throw FixtureError(text: "a line before the first payload: \(text)")
+            } else {
+                payloads[payloads.count - 1].bytes += try FrameRow.bytes(text)
+            }
+        }
+        return payloads
+    }
+
+    private init(name: String) { self.name = name }
 }
