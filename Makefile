@@ -29,7 +29,7 @@ RELEASE := -c release --static-swift-stdlib --disable-local-rpath \
 	-Xlinker --no-export-dynamic -Xlinker -L$(CURDIR)/build/static
 SWIFT_SOURCES := Package.swift $(shell find Sources -type f 2>/dev/null)
 
-.PHONY: all demo test bench install uninstall fmt check clean help setup
+.PHONY: all demo test fuzz bench install uninstall fmt check clean help setup
 
 all: build/vos-fastpath ## Build the program and the command
 
@@ -75,6 +75,13 @@ demo: setup ## The edge at work on a simulated network, then the table with and 
 test: setup ## Every test: without root, on the packet path, end to end in namespaces (root)
 	@$(MAKE) --no-print-directory all build/tests/one_buffer.bpf.o
 	Tests/run
+
+# Frames of the generated tests; the second of them takes four times as many.
+FUZZ_FRAMES ?= 2500000
+
+fuzz: setup ## At least ten million generated frames: the loaded program against the reference filter (root, some minutes)
+	@$(MAKE) --no-print-directory all
+	FASTPATH_TEST_FRAMES=$(FUZZ_FRAMES) $(SWIFT) test --filter GeneratedTests
 
 bench: setup ## Measure; prints a table and writes build/bench.json (root)
 	@$(MAKE) --no-print-directory all
