@@ -332,7 +332,7 @@ __noinline __u64 policy_walk6(__u64 high, __u64 low, __u64 state, __u32 second)
 		return 0;
 	lengths = policy_lengths6(high, control);
 #pragma clang loop unroll(disable)
-	for (__u64 turn = 0; turn < FASTPATH_POLICY_LENGTHS; turn++) {
+	for (__u64 turn = 0; turn < FASTPATH_POLICY_LENGTHS6_MAX; turn++) {
 		POLICY_BARRIER(turn);
 		if (!(lengths.low | lengths.high))
 			break;

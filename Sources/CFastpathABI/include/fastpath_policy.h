@@ -69,8 +69,13 @@
 /* Buckets that a look-up of one prefix can have to read: its own and overflow buckets. */
 #define FASTPATH_POLICY_CHAIN 5
 
-/* Prefix lengths that a source can be looked up with. IPv4 has no more; with IPv6 more are refused. */
-#define FASTPATH_POLICY_LENGTHS 32
+/*
+ * Prefix lengths that an IPv4 source can be looked up with: all there are. Of
+ * IPv6 a table has at most as many for one source; a few more are looked up while
+ * one table takes over from another.
+ */
+#define FASTPATH_POLICY_LENGTHS	     32
+#define FASTPATH_POLICY_LENGTHS6_MAX 48
 
 /* The expiry of an entry that does not expire. */
 #define FASTPATH_POLICY_NEVER 0xffffffff
