@@ -99,5 +99,5 @@ public struct PolicyState: Hashable, Sendable {
 
     /// Without a table every source is a stranger.
     public var hasTable: Bool { rawValue != 0 }
-    public var slot: Int { Int(rawValue) & Int(FASTPATH_POLICY_SLOTS - 1) }
+    public var slot: Int { Int(rawValue & UInt64(FASTPATH_POLICY_SLOTS - 1)) }
 }
