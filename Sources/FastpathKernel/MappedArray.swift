@@ -4,13 +4,15 @@ import FastpathCore
 import Glibc
 
 /// An array map in memory (BPF_F_MMAPABLE, Linux 5.5): what is stored here a program sees, and the other way round.
-final class MappedArray {
-    let map: BPFMap
+public final class MappedArray {
+    public let map: BPFMap
     /// Zeros at first; as long as the map has entries times the size of one, rounded up to 8 bytes.
-    let memory: UnsafeMutableRawPointer
-    let byteCount: Int
+    public let memory: UnsafeMutableRawPointer
+    /// Of `memory`.
+    public let byteCount: Int
 
-    init(_ map: BPFMap) throws(Failure) {
+    /// Maps a whole array map; throws `.system` where it was not made for it.
+    public init(_ map: BPFMap) throws(Failure) {
         let length = (map.valueSize + 7) / 8 * 8 * map.capacity
         guard let memory = mmap(nil, max(length, 1), PROT_READ | PROT_WRITE, MAP_SHARED, map.fd, 0),
             memory != MAP_FAILED

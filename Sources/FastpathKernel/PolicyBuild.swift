@@ -28,7 +28,8 @@ extension PolicyTable {
 
     /// Puts these entries in place of all that are there: for programs in one step a family, with no moment in between.
     /// Entries that were there keep their hits. Where one is given twice, the later expiry counts. `progress` gets the
-    /// number of entries placed. Throws, and leaves all as it was, where there is no memory: `.mapFull` or `.system`.
+    /// number of entries placed. Throws, and leaves all as it was, where there is no memory (`.mapFull` or
+    /// `.system`) or IPv6 prefixes have too many lengths (`.usage`).
     public func replace(
         with entries: [PolicyTableEntry], progress: (Int) -> Void = { _ in }
     ) throws(Failure) {
@@ -40,13 +41,16 @@ extension PolicyTable {
             sum + Self.size(pair.key, buckets: Self.bucketCount(entries: pair.value.count))
         }
         try requireMemory(needed, entries: entries.count)
+        // Both are built before either is used.
         var done = 0
+        var fresh: [Fresh] = []
         for family in [IPPrefix.Family.ipv4, .ipv6] {
             let list = items[family] ?? []
             if list.isEmpty, !state(family).hasTable { continue }
-            try replace(family, with: list) { progress(done + $0) }
+            fresh.append(try build(family, list) { progress(done + $0) })
             done += list.count
         }
+        for table in fresh { try swap(to: table) }
     }
 
     private static func items(_ entries: [PolicyTableEntry], _ family: IPPrefix.Family) -> [Item] {
@@ -79,44 +83,48 @@ extension PolicyTable {
             next: "Raise the limit in the configuration, or give fewer entries.")
     }
 
-    /// Builds a table of a family beside the one in use, and has programs read it.
-    func replace(
-        _ family: IPPrefix.Family, with items: [Item], progress: (Int) -> Void
-    ) throws(Failure) {
+    /// A table that is built and not in use yet.
+    private struct Fresh {
+        var family: IPPrefix.Family
+        var table: MappedArray
+        var state: PolicyState
+        var shape: fastpath_policy_shape
+        var roots: PolicyRoots
+    }
+
+    /// Puts these entries in place of all of a family, as ``replace(with:progress:)``.
+    func replace(_ family: IPPrefix.Family, with items: [Item]) throws(Failure) {
         let other = family == .ipv4 ? IPPrefix.Family.ipv6 : .ipv4
-        var count = Self.bucketCount(entries: items.count)
-        // Chains that are too long are as good as impossible: 21 entries for one bucket of two on average.
+        let size = Self.size(family, buckets: Self.bucketCount(entries: items.count))
+        try requireMemory(size + (tables[other]?.byteCount ?? 0), entries: items.count)
+        try swap(to: build(family, items) { _ in })
+    }
+
+    /// Builds a table beside the one in use. Nothing has changed where it throws.
+    private func build(
+        _ family: IPPrefix.Family, _ items: [Item], _ progress: (Int) -> Void
+    ) throws(Failure) -> Fresh {
+        let count = Self.bucketCount(entries: items.count)
+        let slot = buckets(family).map { 1 - $0.state.slot } ?? 0
+        // Chains that are too long are as good as impossible: 21 entries for one bucket, where two are the average.
         for _ in 0..<4 {
-            try requireMemory(
-                Self.size(family, buckets: count) + (tables[other]?.byteCount ?? 0), entries: items.count)
-            if try build(family, items, buckets: count, progress) { return }
-            count *= 2
+            let overflow = Self.overflow(buckets: count)
+            let table = try MappedArray(Self.makeTable(family, buckets: count + overflow))
+            let state = PolicyState(slot: slot, buckets: count, seed: UInt64.random(in: 0...UInt64.max))
+            var shape = fastpath_policy_shape(
+                buckets: UInt32(count), overflow: UInt32(overflow), overflow_used: 0, entries: 0)
+            var roots = PolicyRoots(family)
+            let isPlaced = try withUnsafeMutablePointer(to: &shape) { (shape) throws(Failure) in
+                let buckets = PolicyBuckets(family: family, state: state, shape: shape, memory: table.memory)
+                return try Self.fill(buckets, items, &roots, progress)
+            }
+            guard isPlaced else { continue }
+            try roots.requireFewLengths()
+            return Fresh(family: family, table: table, state: state, shape: shape, roots: roots)
         }
         throw Failure(
             tried: "build a policy table", on: "\(items.count) entries", because: "they do not spread over its buckets",
             next: "Report it.")
-    }
-
-    /// False where an entry found no place: then nothing has changed.
-    private func build(
-        _ family: IPPrefix.Family, _ items: [Item], buckets count: Int, _ progress: (Int) -> Void
-    ) throws(Failure) -> Bool {
-        let map = try Self.makeTable(family, buckets: count + Self.overflow(buckets: count))
-        let table = try MappedArray(map)
-        let old = buckets(family)
-        let slot = old.map { 1 - $0.state.slot } ?? 0
-        let state = PolicyState(slot: slot, buckets: count, seed: UInt64.random(in: 0...UInt64.max))
-        var shape = fastpath_policy_shape(
-            buckets: UInt32(count), overflow: UInt32(Self.overflow(buckets: count)), overflow_used: 0, entries: 0)
-        var roots = PolicyRoots(family)
-        let isPlaced = try withUnsafeMutablePointer(to: &shape) { (shape) throws(Failure) in
-            let fresh = PolicyBuckets(family: family, state: state, shape: shape, memory: table.memory)
-            return try Self.fill(fresh, items, &roots, progress)
-        }
-        guard isPlaced else { return false }
-        try roots.requireFewLengths()
-        try swap(family, to: table, state, shape, roots, from: old)
-        return true
     }
 
     private static func fill(
@@ -141,21 +149,21 @@ extension PolicyTable {
 
     /// The step itself is one store. The kernel lets all running programs end before it returns from a change of a map
     /// of maps (since Linux 5.0), which is what the second one is for.
-    private func swap(
-        _ family: IPPrefix.Family, to table: MappedArray, _ state: PolicyState, _ shape: fastpath_policy_shape,
-        _ roots: PolicyRoots, from old: PolicyBuckets?
-    ) throws(Failure) {
+    private func swap(to new: Fresh) throws(Failure) {
+        let family = new.family
         let outer = try outer(family)
-        let key = withUnsafeBytes(of: UInt32(state.slot)) { Array($0) }
-        let value = withUnsafeBytes(of: table.map.fd) { Array($0) }
+        // Its memory stays mapped until its hits are carried over.
+        let old = buckets(family), last = tables[family]
+        let key = withUnsafeBytes(of: UInt32(new.state.slot)) { Array($0) }
+        let value = withUnsafeBytes(of: new.table.map.fd) { Array($0) }
         try outer.update(key: key, value: value)
-        self.shape(family, slot: state.slot).pointee = shape
-        try self.roots.add(roots, &stores)
-        try stores.publish(stateWord(family), state.rawValue)
-        let last = tables[family]
-        tables[family] = table
+        shape(family, slot: new.state.slot).pointee = new.shape
+        try roots.add(new.roots, &stores)
+        try stores.publish(stateWord(family), new.state.rawValue)
+        tables[family] = new.table
+        defer { withExtendedLifetime(last) {} }
         try outer.update(key: key, value: value)
-        try self.roots.set(roots, &stores)
+        try roots.set(new.roots, &stores)
         guard let old, let fresh = buckets(family) else { return }
         try old.forEach { (key, kind, slot) in
             let cell = old.cell(slot).pointee
@@ -165,6 +173,5 @@ extension PolicyTable {
             if fresh.cell(place).pointee.last_hit == 0 { fresh.cell(place).pointee.last_hit = cell.last_hit }
         }
         try outer.delete(key: withUnsafeBytes(of: UInt32(old.state.slot)) { Array($0) })
-        _ = last
     }
 }

@@ -199,7 +199,7 @@ public final class PolicyTable {
             }
         }
         all.append(Item(key: key, kind: kind, expiry: expiry))
-        try replace(key.family, with: all) { _ in }
+        try replace(key.family, with: all)
     }
 
     /// Removes the entries of a prefix with these kinds; the kinds that were there.

@@ -56,6 +56,7 @@ public final class PolicyProbe {
     public let frameProgram: Program
     private let programs: [Sweep: Program]
     private let object: LoadedObject
+    private let sources: MappedArray
 
     /// `capacities`: entries of the kernel's hash and trie.
     public init(_ table: PolicyTable, hash: Int = 1, trie: Int = 1) throws(Failure) {
@@ -64,6 +65,7 @@ public final class PolicyProbe {
             options: .init(
                 maps: table.maps, capacities: [FASTPATH_PROBE_HASH_MAP: hash, FASTPATH_PROBE_TRIE_MAP: trie]))
         frameProgram = try object.program(FASTPATH_PROBE_PROGRAM)
+        sources = try MappedArray(object.map(FASTPATH_PROBE_SOURCES_MAP))
         var programs: [Sweep: Program] = [:]
         for sweep in Sweep.allCases { programs[sweep] = try object.program(sweep.program) }
         self.programs = programs
@@ -72,17 +74,15 @@ public final class PolicyProbe {
     public func program(_ sweep: Sweep) -> Program { programs[sweep] ?? frameProgram }
 
     /// Fills the sources, in turn until there are enough.
-    public func setSources(_ sources: [Source]) throws(Failure) {
-        let map = try object.map(FASTPATH_PROBE_SOURCES_MAP)
+    public func setSources(_ sources: [Source]) {
         guard !sources.isEmpty else { return }
+        let cells = self.sources.memory.assumingMemoryBound(to: fastpath_probe_source.self)
         for index in 0..<Self.sourceCount {
             let source = sources[index % sources.count]
-            let value = fastpath_probe_source(
+            cells[index] = fastpath_probe_source(
                 high: UInt64(truncatingIfNeeded: source.address.bits >> 64),
                 low: UInt64(truncatingIfNeeded: source.address.bits), must: UInt32(source.must.rawValue),
                 may: UInt32(source.may.rawValue))
-            try map.update(
-                key: withUnsafeBytes(of: UInt32(index)) { Array($0) }, value: withUnsafeBytes(of: value) { Array($0) })
         }
     }
 

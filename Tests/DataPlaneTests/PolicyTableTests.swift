@@ -56,7 +56,7 @@ import Testing
                     return PolicyProbe.Source($0, must: kinds, may: kinds)
                 }
                 guard !sources.isEmpty else { continue }
-                try probe.setSources(sources)
+                probe.setSources(sources)
                 let before = try probe.wrong()
                 try probe.run(family == .ipv4 ? .ipv4 : .ipv6, count: 2 * PolicyProbe.sourceCount)
                 let wrong = try probe.wrong()
