@@ -194,15 +194,27 @@ static __always_inline __u64 policy_add(__u64 answer, __u32 found, __u32 index)
 	       (((__u64)index << 32 | (found & FASTPATH_POLICY_PLACES)) * is_first);
 }
 
+/* Can the prefix of that hash be in the table at all? `words`: in an element of the filter. */
+static __always_inline bool policy_filter(void *table, __u64 hash, __u64 state, __u32 words)
+{
+	__u32 buckets = fastpath_policy_home(~0ULL, state) + 1;
+	__u32 bit = fastpath_policy_filter(hash, buckets);
+	__u32 index = buckets + fastpath_policy_overflow(buckets) + bit / (64 * words);
+	const __u64 *filter = bpf_map_lookup_elem(table, &index);
+
+	return filter && *(volatile __u64 *)&filter[bit / 64 & (words - 1)] >> (bit & 63) & 1;
+}
+
 /* What a bucket and those linked to it have of a prefix, as an answer in a word. */
-__noinline __u64 policy_chain4(__u64 state, __u32 index, __u64 key, __u32 second)
+__noinline __u64 policy_chain4(__u64 state, __u64 hash, __u64 key, __u32 second)
 {
 	void *table = policy_table(&policy_ipv4, state);
+	__u32 index = fastpath_policy_home(hash, state);
 	const struct fastpath_policy_bucket4 *bucket;
 	__u64 answer = 0;
 	__u32 found;
 
-	if (!table)
+	if (!table || !policy_filter(table, hash, state, FASTPATH_POLICY_FILTER_WORDS4))
 		return 0;
 #pragma clang loop unroll(disable)
 	for (__u64 turn = 0; turn < FASTPATH_POLICY_CHAIN; turn++) {
@@ -229,7 +241,7 @@ __noinline __u64 policy_chain6(__u64 state, __u64 high, __u64 low, __u64 second_
 	__u64 answer = 0;
 	__u32 found;
 
-	if (!table)
+	if (!table || !policy_filter(table, hash, state, FASTPATH_POLICY_FILTER_WORDS6))
 		return 0;
 #pragma clang loop unroll(disable)
 	for (__u64 turn = 0; turn < FASTPATH_POLICY_CHAIN; turn++) {
@@ -260,7 +272,6 @@ static __always_inline __u64 policy_join(__u64 answer, __u64 more)
 __noinline __u64 policy_walk4(__u32 address, __u32 lengths, __u64 state, __u32 second)
 {
 	__u64 answer = 0, key;
-	__u32 index;
 
 #pragma clang loop unroll(disable)
 	for (__u64 turn = 0; turn < FASTPATH_POLICY_LENGTHS; turn++) {
@@ -269,8 +280,8 @@ __noinline __u64 policy_walk4(__u32 address, __u32 lengths, __u64 state, __u32 s
 			break;
 		key = fastpath_policy_key4(address, lengths & -lengths);
 		lengths &= lengths - 1;
-		index = fastpath_policy_home(fastpath_policy_hash4(key, state), state);
-		answer = policy_join(answer, policy_chain4(state, index, key, second));
+		answer = policy_join(answer,
+				     policy_chain4(state, fastpath_policy_hash4(key, state), key, second));
 	}
 	return answer;
 }

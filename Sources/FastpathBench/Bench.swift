@@ -116,7 +116,8 @@ public struct Bench {
 extension Bench.Report {
     /// Every figure, in order of display.
     public var figures: [Figure] {
-        packets.flatMap(\.figures) + (mix?.figures ?? []) + policy.flatMap(\.figures) + drops.flatMap(\.figures) + dropRatios
+        packets.flatMap(\.figures) + (mix?.figures ?? []) + policy.flatMap(\.figures) + drops.flatMap(\.figures)
+            + dropRatios
             + (lists?.figures ?? []) + (start?.figures ?? [])
     }
 

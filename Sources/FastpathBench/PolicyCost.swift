@@ -122,7 +122,8 @@ public struct PolicyCost: Hashable, Sendable {
         let wrong = try probe.wrong()
         // The hash has no prefixes, so it misses some that are there, and is asked all the same.
         guard wrong.count == 0 else {
-            throw unexpected("measure the policy table", on: "\(size) entries", because: "\(wrong.count) answers are wrong")
+            throw unexpected(
+                "measure the policy table", on: "\(size) entries", because: "\(wrong.count) answers are wrong")
         }
     }
 

@@ -72,15 +72,13 @@ public struct PolicyKey: Hashable, Sendable {
         }
     }
 
-    /// The number of its bucket and the key part of its word, in a table of that state.
-    public func place(in state: PolicyState) -> (bucket: Int, word: UInt64) {
-        switch family {
-        case .ipv4:
-            return (Int(fastpath_policy_home(fastpath_policy_hash4(low, state.rawValue), state.rawValue)), low)
-        case .ipv6:
-            let hash = fastpath_policy_hash6(high, low, state.rawValue)
-            return (Int(fastpath_policy_home(hash, state.rawValue)), fastpath_policy_key6(hash))
-        }
+    /// The hash, the number of its bucket and the key part of its word, in a table of that state.
+    public func place(in state: PolicyState) -> (hash: UInt64, bucket: Int, word: UInt64) {
+        let hash =
+            family == .ipv4
+            ? fastpath_policy_hash4(low, state.rawValue) : fastpath_policy_hash6(high, low, state.rawValue)
+        let bucket = Int(fastpath_policy_home(hash, state.rawValue))
+        return (hash, bucket, family == .ipv4 ? low : fastpath_policy_key6(hash))
     }
 }
 

@@ -88,7 +88,7 @@ struct PolicyBuckets {
 
     /// The entry with that key and kind.
     func find(_ key: PolicyKey, _ kind: PolicyKinds) -> Slot? {
-        let (home, keyWord) = key.place(in: state)
+        let (_, home, keyWord) = key.place(in: state)
         let wanted = keyWord | key.flags | UInt64(kind.rawValue)
         var bucket: Int? = home
         while let current = bucket {
@@ -112,7 +112,8 @@ struct PolicyBuckets {
     func insert(
         _ key: PolicyKey, _ kind: PolicyKinds, expiry: UInt32, now: UInt32, _ stores: inout PolicyStores
     ) throws(Failure) -> Bool {
-        let (home, keyWord) = key.place(in: state)
+        let (hash, home, keyWord) = key.place(in: state)
+        try setFilter(hash, &stores)
         var bucket = home
         var depth = 1
         while true {
@@ -142,6 +143,28 @@ struct PolicyBuckets {
         try stores.publish(last, last.pointee & ~Self.linkMask | link << UInt64(FASTPATH_POLICY_LINK_SHIFT))
         shape.pointee.entries += 1
         return true
+    }
+
+    /// Words of the filter in one element.
+    private static func filterWords(_ family: IPPrefix.Family) -> Int {
+        Int(family == .ipv4 ? FASTPATH_POLICY_FILTER_WORDS4 : FASTPATH_POLICY_FILTER_WORDS6)
+    }
+
+    /// Elements of a table, all of them: buckets, overflow buckets, the filter.
+    static func elements(_ family: IPPrefix.Family, buckets: Int) -> Int {
+        buckets + Int(fastpath_policy_overflow(UInt32(buckets)))
+            + buckets * Int(FASTPATH_POLICY_FILTER_BITS) / (64 * filterWords(family))
+    }
+
+    /// Sets the filter's bit of a prefix. It stays until the table is built anew: in vain, it costs time, no more.
+    private func setFilter(_ hash: UInt64, _ stores: inout PolicyStores) throws(Failure) {
+        let buckets = shape.pointee.buckets
+        let bit = Int(fastpath_policy_filter(hash, buckets))
+        let words = Self.filterWords(family)
+        let element = Int(buckets + fastpath_policy_overflow(buckets)) + bit / (64 * words)
+        let word = word(Slot(bucket: element, place: 0)) + bit / 64 % words
+        let wanted = word.pointee | 1 << UInt64(bit % 64)
+        if word.pointee != wanted { try stores.publish(word, wanted) }
     }
 
     /// May an entry be put there? Not where one was a moment ago: a program may still count a hit of it.

@@ -16,9 +16,6 @@ extension PolicyTable {
     /// Entries at which a table grows: 2.25 a bucket, when about 8 of 100 buckets have another linked.
     static func entryLimit(buckets: Int) -> Int { buckets * 9 / 4 }
 
-    /// As many as the overflow buckets of a full table are, and half as many again.
-    private static func overflow(buckets: Int) -> Int { buckets / 8 + 8 }
-
     /// Buckets for so many entries: at most two a bucket, so that there is room to grow into.
     private static func bucketCount(entries: Int) -> Int {
         var buckets = leastBuckets
@@ -70,7 +67,7 @@ extension PolicyTable {
     }
 
     private static func size(_ family: IPPrefix.Family, buckets: Int) -> Int {
-        (buckets + overflow(buckets: buckets)) * PolicyBuckets.size(family)
+        PolicyBuckets.elements(family, buckets: buckets) * PolicyBuckets.size(family)
     }
 
     /// `bytes`: of tables; the roots come on top.
@@ -108,11 +105,11 @@ extension PolicyTable {
         let slot = buckets(family).map { 1 - $0.state.slot } ?? 0
         // Chains that are too long are as good as impossible: 21 entries for one bucket, where two are the average.
         for _ in 0..<4 {
-            let overflow = Self.overflow(buckets: count)
-            let table = try MappedArray(Self.makeTable(family, buckets: count + overflow))
+            let elements = PolicyBuckets.elements(family, buckets: count)
+            let table = try MappedArray(Self.makeTable(family, elements: elements))
             let state = PolicyState(slot: slot, buckets: count, seed: UInt64.random(in: 0...UInt64.max))
             var shape = fastpath_policy_shape(
-                buckets: UInt32(count), overflow: UInt32(overflow), overflow_used: 0, entries: 0)
+                buckets: UInt32(count), overflow: fastpath_policy_overflow(UInt32(count)), overflow_used: 0, entries: 0)
             var roots = PolicyRoots(family)
             let isPlaced = try withUnsafeMutablePointer(to: &shape) { (shape) throws(Failure) in
                 let buckets = PolicyBuckets(family: family, state: state, shape: shape, memory: table.memory)

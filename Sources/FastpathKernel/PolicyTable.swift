@@ -106,7 +106,7 @@ public final class PolicyTable {
     }
 
     private static func makeOuter(_ family: IPPrefix.Family) throws(Failure) -> BPFMap {
-        let template = try makeTable(family, buckets: 1)
+        let template = try makeTable(family, elements: 1)
         var options = bpf_map_create_opts()
         options.sz = optionsSize(upTo: \bpf_map_create_opts.map_ifindex)
         options.inner_map_fd = UInt32(template.fd)
@@ -115,10 +115,10 @@ public final class PolicyTable {
         return try BPFMap(owning: check(fd, "make a policy map", on: name, next: "Run it as root."))
     }
 
-    static func makeTable(_ family: IPPrefix.Family, buckets: Int) throws(Failure) -> BPFMap {
+    static func makeTable(_ family: IPPrefix.Family, elements: Int) throws(Failure) -> BPFMap {
         try MappedArray.make(
             family == .ipv4 ? "policy_table4" : "policy_table6", valueSize: PolicyBuckets.size(family),
-            capacity: buckets, isInner: true)
+            capacity: elements, isInner: true)
     }
 
     func field<Value>(_ path: KeyPath<fastpath_policy_control, Value>, as type: Value.Type)

@@ -93,7 +93,9 @@ import Testing
         }
 
         /// IPv6 has at most 32 lengths for a source.
-        static let lengths6 = [0, 1, 3, 16, 29, 31, 32, 33, 40, 47, 48, 49, 56, 63, 64, 65, 66, 80, 96, 112, 126, 127, 128]
+        static let lengths6 = [
+            0, 1, 3, 16, 29, 31, 32, 33, 40, 47, 48, 49, 56, 63, 64, 65, 66, 80, 96, 112, 126, 127, 128,
+        ]
 
         mutating func address() -> IPPrefix {
             // Some bits of a centre, then others: from next to it to far away.
@@ -125,7 +127,8 @@ import Testing
             let kinds = PolicyKinds(rawValue: UInt8.random(in: 1...7, using: &random))
             let expiry = UInt32.random(in: 0..<4, using: &random)
             return PolicyTableEntry(
-                prefix(), kinds, expiry: expiry == 0 ? PolicyTableTests.now + .random(in: 1...300, using: &random) : nil)
+                prefix(), kinds, expiry: expiry == 0 ? PolicyTableTests.now + .random(in: 1...300, using: &random) : nil
+            )
         }
 
         /// Addresses at and next to the ends of prefixes, and others.

@@ -201,7 +201,9 @@ import Testing
                 let changed: PolicyKinds = number % 2 == 0 ? .block : []
                 twin.probe.setSources(
                     entries.map {
-                        .init($0.prefix, must: $0 == removed ? .block.subtracting(changed) : .block, may: [.block, .trust])
+                        .init(
+                            $0.prefix, must: $0 == removed ? .block.subtracting(changed) : .block,
+                            may: [.block, .trust])
                     }
                         + (0..<200).map { .init(Self.address(family, 3 * $0 + 2), must: [], may: .trust) })
                 try twin.probe.run(family == .ipv4 ? .ipv4 : .ipv6, count: PolicyProbe.sourceCount)
@@ -226,11 +228,13 @@ private final class Reader: @unchecked Sendable {
     init(_ body: @escaping () -> Void) throws {
         self.body = body
         let raw = Unmanaged.passRetained(self).toOpaque()
-        let code = pthread_create(&thread, nil, { raw in
-            guard let raw else { return nil }
-            Unmanaged<Reader>.fromOpaque(raw).takeRetainedValue().body()
-            return nil
-        }, raw)
+        let code = pthread_create(
+            &thread, nil,
+            { raw in
+                guard let raw else { return nil }
+                Unmanaged<Reader>.fromOpaque(raw).takeRetainedValue().body()
+                return nil
+            }, raw)
         if code != 0 { throw Failure(tried: "start a thread", on: "a test", because: errorText(code), next: "-") }
     }
 

@@ -246,6 +246,27 @@ FASTPATH_INLINE uint32_t fastpath_policy_root6_slot(uint64_t high)
 	return (high >> 32) * FASTPATH_POLICY_FACTOR1 >> 48;
 }
 
+/* Overflow buckets of a table: as many as a full one needs, and half as many again. */
+FASTPATH_INLINE uint32_t fastpath_policy_overflow(uint32_t buckets)
+{
+	return buckets / 8 + 8;
+}
+
+/*
+ * Behind the buckets lies a filter: 32 bits a bucket, in words of buckets that
+ * hold nothing else. A prefix whose bit is not set is not in the table, and its
+ * bucket, which is in no cache, need not be read. This is the number of a
+ * prefix's bit, from other bits of the hash than its bucket's.
+ */
+#define FASTPATH_POLICY_FILTER_BITS   32
+#define FASTPATH_POLICY_FILTER_WORDS4 8
+#define FASTPATH_POLICY_FILTER_WORDS6 16
+
+FASTPATH_INLINE uint32_t fastpath_policy_filter(uint64_t hash, uint32_t buckets)
+{
+	return (uint32_t)(hash >> 12) & (buckets * FASTPATH_POLICY_FILTER_BITS - 1);
+}
+
 #ifndef __bpf__
 
 /* Stores that a concurrent reader sees whole, and not before what was stored earlier. */
