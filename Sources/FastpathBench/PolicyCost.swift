@@ -120,7 +120,6 @@ public struct PolicyCost: Hashable, Sendable {
             }
         }
         let wrong = try probe.wrong()
-        // The hash has no prefixes, so it misses some that are there, and is asked all the same.
         guard wrong.count == 0 else {
             throw unexpected(
                 "measure the policy table", on: "\(size) entries", because: "\(wrong.count) answers are wrong")
@@ -138,6 +137,7 @@ public struct PolicyCost: Hashable, Sendable {
 struct PolicyLists {
     let ipv4: [IPPrefix]
     let ipv6: [IPPrefix]
+    private let all: Set<IPPrefix>
 
     init(size: Int, _ random: inout SeededGenerator) {
         var ipv4: Set<IPPrefix> = [], ipv6: Set<IPPrefix> = []
@@ -149,22 +149,34 @@ struct PolicyLists {
             ipv4.insert(IPPrefix(family: .ipv4, bits: UInt128(address), length: length))
         }
         while ipv6.count < size {
-            // 40 addresses, 40 of length 64, 15 of 48, the rest 32; in 20,000 networks of length 32.
+            // 40 addresses, 40 of length 64, 15 of 48, the rest whole networks: some of 20,000 of length 32.
             let share = Int.random(in: 0..<100, using: &random)
             let length = share < 40 ? 128 : share < 80 ? 64 : share < 95 ? 48 : 32
-            ipv6.insert(IPPrefix(family: .ipv6, bits: Self.address6(&random), length: length))
+            let address = length == 32 ? Self.network(.random(in: 0..<2_000, using: &random)) : Self.address6(&random)
+            ipv6.insert(IPPrefix(family: .ipv6, bits: address, length: length))
         }
         self.ipv4 = Array(ipv4)
         self.ipv6 = Array(ipv6)
+        all = ipv4.union(ipv6)
     }
 
+    private static func network(_ number: UInt32) -> UInt128 { UInt128(0x2001_0000 + number * 977) << 96 }
+
     private static func address6(_ random: inout SeededGenerator) -> UInt128 {
-        let network = UInt128(0x2001_0000 + UInt32.random(in: 0..<20_000, using: &random) * 977)
-        return network << 96 | UInt128(UInt32.random(in: 0...UInt32.max, using: &random)) << 64
+        network(.random(in: 0..<20_000, using: &random))
+            | UInt128(UInt32.random(in: 0...UInt32.max, using: &random)) << 64
             | UInt128(UInt64.random(in: 0...UInt64.max, using: &random))
     }
 
-    /// Addresses in entries, or anywhere else: at random, so that some may be in one; nothing is asked of those.
+    private func isCovered(_ address: IPPrefix) -> Bool {
+        let lengths = address.family == .ipv4 ? Array(16...24) + [32] : [32, 48, 64, 128]
+        return lengths.contains {
+            all.contains(IPPrefix(family: address.family, bits: address.bits, length: $0))
+        }
+    }
+
+    /// Addresses in entries, or in none; of IPv6 in the networks where entries are. (The kernel's hash knows an address of
+    /// an entry only where it is an entry itself; so it need not answer.)
     func sources(
         _ family: IPPrefix.Family, isHit: Bool, count: Int, _ random: inout SeededGenerator
     ) -> [PolicyProbe.Source] {
@@ -175,11 +187,13 @@ struct PolicyLists {
                 return PolicyProbe.Source(
                     IPPrefix(family: family, bits: prefix.bits, length: family.width), must: [], may: .block)
             }
-            let address =
-                family == .ipv4
-                ? IPPrefix(ipv4: UInt32.random(in: 0x0100_0000...0xdfff_ffff, using: &random))
-                : IPPrefix(ipv6: Self.address6(&random))
-            return PolicyProbe.Source(address, must: [], may: .block)
+            while true {
+                let address =
+                    family == .ipv4
+                    ? IPPrefix(ipv4: UInt32.random(in: 0x0100_0000...0xdfff_ffff, using: &random))
+                    : IPPrefix(ipv6: Self.address6(&random))
+                if !isCovered(address) { return PolicyProbe.Source(address, must: [], may: []) }
+            }
         }
     }
 }
