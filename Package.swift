@@ -53,7 +53,8 @@ let package = Package(
         // The packet path and whole hosts: as root.
         .target(name: "Support", dependencies: ["FastpathCore", "FastpathKernel", "CLinux"], path: "Tests/Support"),
         .testTarget(
-            name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "Support"], exclude: ["Fixtures"]),
+            name: "DataPlaneTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "FastpathKernelTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"]),
         .target(name: "CSupport", path: "Tests/CSupport"),

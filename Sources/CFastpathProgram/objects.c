@@ -24,6 +24,10 @@ static const unsigned char lab_mix_object[] ALIGNED = {
 #embed "../../build/lab/mix.bpf.o"
 };
 
+static const unsigned char lab_policy_probe_object[] ALIGNED = {
+#embed "../../build/lab/policy_probe.bpf.o"
+};
+
 #define ACCESSOR(name)                                                                                       \
 	struct fastpath_object fastpath_##name(void)                                                         \
 	{                                                                                                    \
@@ -36,3 +40,4 @@ ACCESSOR(lab_flood)
 ACCESSOR(lab_empty_drop)
 ACCESSOR(lab_floor)
 ACCESSOR(lab_mix)
+ACCESSOR(lab_policy_probe)

@@ -15,6 +15,8 @@ public struct Bench {
         case packets
         /// The same for mixed traffic.
         case mix
+        /// Nanoseconds a look-up in the policy table.
+        case policy
         /// Packets dropped a second, by several means.
         case drop
         /// Time to change lists with the command.
@@ -58,6 +60,7 @@ public struct Bench {
         public var duration: Duration = .zero
         public var packets: [PacketCost] = []
         public var mix: MixedCost?
+        public var policy: [PolicyCost] = []
         public var drops: [DropCost] = []
         public var lists: ListTimes?
         public var start: StartTime?
@@ -83,6 +86,7 @@ public struct Bench {
             try Laboratory.with(named: Self.name) { (laboratory) throws(Failure) in
                 if has(.packets) { report.packets = try PacketCost.measure(self, in: laboratory) }
                 if has(.mix) { report.mix = try MixedCost.measure(self, in: laboratory) }
+                if has(.policy) { report.policy = try PolicyCost.measure(self, in: laboratory) }
                 if has(.drop) { report.drops = try DropCost.measure(self, in: laboratory) }
                 if has(.lists) { report.lists = try ListTimes.measure(self, in: laboratory) }
                 if has(.start) { report.start = try StartTime.measure(self) }
@@ -112,7 +116,8 @@ public struct Bench {
 extension Bench.Report {
     /// Every figure, in order of display.
     public var figures: [Figure] {
-        packets.flatMap(\.figures) + (mix?.figures ?? []) + drops.flatMap(\.figures) + dropRatios
+        packets.flatMap(\.figures) + (mix?.figures ?? []) + policy.flatMap(\.figures) + drops.flatMap(\.figures)
+            + dropRatios
             + (lists?.figures ?? []) + (start?.figures ?? [])
     }
 

@@ -2,3 +2,4 @@
 /* What Swift imports. */
 #include "fastpath_abi.h"
 #include "fastpath_lab.h"
+#include "fastpath_policy.h"

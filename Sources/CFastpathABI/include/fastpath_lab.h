@@ -62,6 +62,44 @@ struct fastpath_mix_template {
 	uint64_t words[FASTPATH_MIX_LENGTH / 8];
 };
 
+/*
+ * bpf/lab/policy_probe.bpf.c: programs that ask the policy table. "Sweeps" take
+ * their source from probe_sources, at random.
+ */
+#define FASTPATH_PROBE_PROGRAM	   "policy_probe"
+#define FASTPATH_SWEEP_NONE	   "policy_sweep_none"
+#define FASTPATH_SWEEP_IPV4	   "policy_sweep4"
+#define FASTPATH_SWEEP_IPV6	   "policy_sweep6"
+#define FASTPATH_SWEEP_HASH	   "policy_sweep_hash"
+#define FASTPATH_SWEEP_TRIE	   "policy_sweep_trie"
+#define FASTPATH_PROBE_SOURCES_MAP "probe_sources"
+#define FASTPATH_PROBE_RESULT_MAP  "probe_result"
+#define FASTPATH_PROBE_HASH_MAP	   "probe_hash"
+#define FASTPATH_PROBE_TRIE_MAP	   "probe_trie"
+
+/* Sources of a sweep; a power of two. */
+#define FASTPATH_PROBE_COUNT 65536
+
+/* The answer where there is no source to ask for; kinds are below it. */
+#define FASTPATH_PROBE_NO_SOURCE 8
+
+/* User space writes. IPv4 addresses are in `low`; all in host byte order. */
+struct fastpath_probe_source {
+	uint64_t high;
+	uint64_t low;
+	/* Kinds that the answer must have, and those that it may have. */
+	uint32_t must;
+	uint32_t may;
+};
+
+/* Answers of sweeps that had what they may not have, or lacked what they must have; and the last of them. */
+struct fastpath_probe_result {
+	uint64_t wrong;
+	uint64_t high;
+	uint64_t low;
+	uint64_t kinds;
+};
+
 #ifndef __bpf__
 _Static_assert(sizeof(struct fastpath_flood_state) == 40, "flood_state has no padding");
 _Static_assert(sizeof(struct fastpath_mix_template) == FASTPATH_MIX_LENGTH, "whole words");

@@ -19,5 +19,6 @@ struct fastpath_object fastpath_lab_flood(void);
 struct fastpath_object fastpath_lab_empty_drop(void);
 struct fastpath_object fastpath_lab_floor(void);
 struct fastpath_object fastpath_lab_mix(void);
+struct fastpath_object fastpath_lab_policy_probe(void);
 
 #endif

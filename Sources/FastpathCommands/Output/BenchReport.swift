@@ -25,7 +25,7 @@ extension Output {
 }
 
 extension Bench.Report {
-    fileprivate var tables: [Table] { [packetTable, mixTable, dropTable, timeTable].compactMap { $0 } }
+    fileprivate var tables: [Table] { [packetTable, mixTable, policyTable, dropTable, timeTable].compactMap { $0 } }
 
     /// A median, and the minimum in brackets.
     private func cell(_ figure: Figure, places: Int = 1) -> Styled {
@@ -70,6 +70,21 @@ extension Bench.Report {
             cell(mix.empty, places: 0), cell(mix.ratio, places: 2), verdict(mix.ratio),
         ])
         table.add(["net", cell(mix.net, places: 0), cell(mix.floorNet, places: 0)])
+        return table
+    }
+
+    private var policyTable: Table? {
+        guard let first = policy.first else { return nil }
+        var table = Table([.left("POLICY TABLE, NS A LOOK-UP")] + policy.map { .right(Format.count(UInt64($0.size))) })
+        for (index, lookUp) in first.lookUps.enumerated() {
+            let name = "\(lookUp.sweep.rawValue), \(lookUp.isHit ? "hit" : "miss")"
+            table.add([Styled(name)] + policy.map { cell($0.lookUps[index].net, places: 0) })
+        }
+        table.add(["build IPv4, ms"] + policy.map { cell($0.build4) })
+        table.add(["build IPv6, ms"] + policy.map { cell($0.build6) })
+        table.add(["one change, ms"] + policy.map { cell($0.change, places: 4) })
+        table.add(["bytes IPv4"] + policy.map { Styled(Format.count(UInt64($0.bytes4))) })
+        table.add(["bytes IPv6"] + policy.map { Styled(Format.count(UInt64($0.bytes6))) })
         return table
     }
 

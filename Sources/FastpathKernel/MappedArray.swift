@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+import CLibBPF
+import FastpathCore
+import Glibc
+
+/// An array map in memory (BPF_F_MMAPABLE, Linux 5.5): what is stored here a program sees, and the other way round.
+public final class MappedArray {
+    public let map: BPFMap
+    /// Zeros at first; as long as the map has entries times the size of one, rounded up to 8 bytes.
+    public let memory: UnsafeMutableRawPointer
+    /// Of `memory`.
+    public let byteCount: Int
+
+    /// Maps a whole array map; throws `.system` where it was not made for it.
+    public init(_ map: BPFMap) throws(Failure) {
+        let length = (map.valueSize + 7) / 8 * 8 * map.capacity
+        guard let memory = mmap(nil, max(length, 1), PROT_READ | PROT_WRITE, MAP_SHARED, map.fd, 0),
+            memory != MAP_FAILED
+        else {
+            let code = errno
+            throw Failure(
+                .system(errno: code), tried: "map a policy map into memory", on: "\(map.name), map \(map.id)",
+                because: errorText(code), next: "Linux 5.5 or newer and root are needed.")
+        }
+        self.map = map
+        self.memory = memory
+        byteCount = length
+    }
+
+    deinit { munmap(memory, max(byteCount, 1)) }
+
+    /// A new array map. `isInner`: for a map of maps whose other maps have other sizes.
+    static func make(_ name: String, valueSize: Int, capacity: Int, isInner: Bool) throws(Failure) -> BPFMap {
+        _ = LibBPFLog.installed
+        guard let entries = UInt32(exactly: capacity) else {
+            throw Failure(
+                .mapFull(capacity: Int(UInt32.max)), tried: "make a policy map", on: "\(capacity) buckets",
+                because: "a map has at most \(UInt32.max) entries", next: "Import fewer entries.")
+        }
+        var options = bpf_map_create_opts()
+        options.sz = optionsSize(upTo: \bpf_map_create_opts.map_ifindex)
+        options.map_flags = UInt32(BPF_F_MMAPABLE) | (isInner ? UInt32(BPF_F_INNER_MAP) : 0)
+        let fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, name, 4, UInt32(valueSize), entries, &options)
+        return try BPFMap(
+            owning: check(
+                fd, "make a policy map", on: "\(name), \(capacity) buckets",
+                next: isInner ? "Linux 5.10 or newer and free memory are needed." : "Run it as root."))
+    }
+}
