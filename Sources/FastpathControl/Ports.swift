@@ -63,7 +63,8 @@ public protocol EdgeKernelPort {
     /// change of mode makes a short gap. Pins what it attached. Returns the new state and notes for the
     /// operator (why native was refused, say).
     func attach(
-        _ interface: InterfaceID, object: String?, policy: [PolicyKind: PolicyMap], settings: FilterSettings, mode: ModeRequest,
+        _ interface: InterfaceID, object: String?, policy: [PolicyKind: PolicyMap], settings: FilterSettings,
+        mode: ModeRequest,
         force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String])
 

@@ -160,7 +160,9 @@ public struct TOMLReader {
             guard next != nil else { throw TOMLError(line: start, reason: "the array has no ] at its end") }
             values.append(try value(nesting: nesting))
             try skipLinesAndComments()
-            if next == UInt8(ascii: ",") { position += 1 } else if next != UInt8(ascii: "]"), let byte = next {
+            if next == UInt8(ascii: ",") {
+                position += 1
+            } else if next != UInt8(ascii: "]"), let byte = next {
                 throw error("\(Self.name(of: byte)) where a , or a ] should be")
             }
         }
@@ -285,6 +287,7 @@ public struct TOMLReader {
     /// "'x'", or "byte 0x07".
     private static func name(of byte: UInt8) -> String {
         (0x21...0x7e).contains(byte)
-            ? "'\(Character(Unicode.Scalar(byte)))'" : "byte 0x\(String(byte >> 4, radix: 16))\(String(byte & 15, radix: 16))"
+            ? "'\(Character(Unicode.Scalar(byte)))'"
+            : "byte 0x\(String(byte >> 4, radix: 16))\(String(byte & 15, radix: 16))"
     }
 }

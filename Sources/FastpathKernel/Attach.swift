@@ -9,7 +9,8 @@ extension KernelEdges {
     /// `object` is a path, or nil for the built-in one; `settings` are what it is loaded with. With `force`, a foreign program is replaced, and a
     /// change of mode is made by detaching first. Pins what it attached.
     public func attach(
-        _ interface: InterfaceID, object path: String?, policy: [PolicyKind: AddressMap], settings: FilterSettings = .classic,
+        _ interface: InterfaceID, object path: String?, policy: [PolicyKind: AddressMap],
+        settings: FilterSettings = .classic,
         modes: [XDPMode], force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
         let namespace = try namespace(of: interface)

@@ -169,7 +169,8 @@ public final class KernelEdges {
     private func settingsNow(of edge: EdgeState) throws(Failure) -> FilterSettings? {
         guard let attachment = edge.attachment, attachment.isEdge else {
             throw Failure(
-                .notLoaded, tried: "read the switches of the program", on: edge.name ?? "ifindex \(edge.interface.index)",
+                .notLoaded, tried: "read the switches of the program",
+                on: edge.name ?? "ifindex \(edge.interface.index)",
                 because: "no program of ours is attached", next: "Attach it: `vos-fastpath up`.")
         }
         // The kernel cuts names to 15 characters.

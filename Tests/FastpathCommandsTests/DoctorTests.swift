@@ -10,11 +10,12 @@ import Testing
         release: "6.18.0", isTooOld: false, lacksSeveralBuffers: false, hasBTF: true, hasBPFFileSystem: true,
         isBPFFileSystemReadOnly: false, jit: 1, hasPrivileges: true, isRoot: true, lockdown: nil,
         lockedMemoryLimit: nil,
-        listeners: [Listener(address: IPPrefix(ipv4: 0), inode: 1, process: "kamailio, pid 7")])
+        listeners: [Listener(address: IPPrefix(ipv4: 0), inode: 1, process: "kamailio, pid 7")],
+        configuration: .missing(path: "/etc/vos-fastpath/config.toml"))
 
     @Test func aGoodHost() {
         let findings = hostFindings(good)
-        #expect(findings.map(\.grade) == Array(repeating: .ok, count: 7))
+        #expect(findings.map(\.grade) == Array(repeating: .ok, count: 8))
         #expect(findings.allSatisfy { $0.advice.isEmpty })
         #expect(findings.last?.detail == "any IPv4 address (kamailio, pid 7)")
     }
@@ -36,6 +37,13 @@ import Testing
             }
         ),
         ("privileges", .warn, { $0.lockdown = "confidentiality" }),
+        (
+            "config", .fail,
+            {
+                $0.configuration = .bad(
+                    Failure(tried: "read", on: "config.toml, line 3", because: "bad", next: "Mend."))
+            }
+        ),
         ("UDP 5060", .warn, { $0.listeners = [] }),
         ("UDP 5060", .warn, { $0.listeners = [Listener(address: IPPrefix(ipv4: 0x7f00_0001), inode: 1)] }),
     ]
@@ -150,7 +158,8 @@ import Testing
         let checks = try JSONValue(parsing: result.out)["checks"]?.elements ?? []
         #expect(
             checks.compactMap { $0["check"]?.text } == [
-                "kernel", "BTF", "bpffs", "JIT", "memlock", "privileges", "UDP 5060", "link", "driver", "MTU", "queues",
+                "kernel", "BTF", "bpffs", "JIT", "memlock", "privileges", "config",
+                "UDP 5060", "link", "driver", "MTU", "queues",
                 "GRO/LRO", "VLAN", "XDP",
             ])
         let grades = checks.compactMap { $0["result"]?.text }

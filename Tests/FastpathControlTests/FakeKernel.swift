@@ -176,7 +176,8 @@ final class FakeKernel: EdgeKernelPort {
     }
 
     func attach(
-        _ interface: InterfaceID, object: String?, policy: [PolicyKind: FakeMap], settings: FilterSettings, mode: ModeRequest,
+        _ interface: InterfaceID, object: String?, policy: [PolicyKind: FakeMap], settings: FilterSettings,
+        mode: ModeRequest,
         force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
         let old = programs[interface]

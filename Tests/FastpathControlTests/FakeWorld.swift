@@ -171,7 +171,9 @@ extension FakeMap {
 
 struct Snapshot: Equatable, CustomStringConvertible {
     struct List: Equatable { var id: UInt32; var entries: Set<IPPrefix>; var isFrozen: Bool }
-    struct Program: Equatable { var mode: XDPMode; var isEdge: Bool; var lists: [PolicyKind: UInt32]; var settings: FilterSettings? }
+    struct Program: Equatable {
+        var mode: XDPMode; var isEdge: Bool; var lists: [PolicyKind: UInt32]; var settings: FilterSettings?
+    }
 
     var entries: [PolicyKind: [PolicyEntry]] = [:]
     var capacities: [PolicyKind: Int]

@@ -21,7 +21,7 @@ struct Doctor: EdgeCommand {
     var interface: String?
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        var findings = hostFindings(.gather())
+        var findings = hostFindings(.gather(context.instance))
         if let interface { findings += interfaceFindings(try .gather(interface)) }
         if context.output.isJSON {
             context.output.json(["checks": .array(findings.map(\.json))])

@@ -45,7 +45,8 @@ struct LabUp: EdgeCommand {
             try control.forgetGoneInterfaces()
             let status = try control.status(of: Simulation.hostInterface)
             if !status.edges.contains(where: { $0.edge.isFilteringForUs && $0.edge.isPinned }) {
-                let report = try control.up(UpRequest(interface: Simulation.hostInterface, settings: .classic), now: now())
+                let report = try control.up(
+                    UpRequest(interface: Simulation.hostInterface, settings: .classic), now: now())
                 for note in report.notes { context.output.note(note) }
                 context.output.note(report.mending)
             }
