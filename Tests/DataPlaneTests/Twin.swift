@@ -14,7 +14,8 @@ final class Twin {
     /// `object`: a path, or nil for the built-in program.
     init(_ row: FrameRow, object: String? = nil) throws {
         reference = ReferenceFilter(
-            settings: row.settings, blocked: Set(row.blocked.compactMap(\.ipv4Address)), allowed: Set(row.allowed.compactMap(\.ipv4Address)),
+            settings: row.settings, blocked: Set(row.blocked.compactMap(\.ipv4Address)),
+            allowed: Set(row.allowed.compactMap(\.ipv4Address)),
             hasSocket: row.hasSocket)
         program = try ProgramInstance(
             blocked: row.blocked, allowed: row.allowed, settings: row.settings, object: object)
