@@ -3,7 +3,7 @@
 # Compares the tables in the documents with the code that they speak of, or, with --write, writes them anew: for
 # developers, so without the "Usage:" of the operators' scripts. A table stands between
 # `<!-- table: NAME -->` and `<!-- end of table -->`; its content is made from:
-#   reasons, maps, limits  Sources/CFastpathABI/include/fastpath_abi.h (map types: bpf/maps.h)
+#   reasons, switches, maps, limits  Sources/CFastpathABI/include/fastpath_abi.h (map types: bpf/maps.h)
 #   commands               build/vos-fastpath
 #   scripts                the head comments of the operators' scripts
 #   targets                make help
@@ -43,6 +43,14 @@ static void reasons(void)
 #undef X
 }
 
+static void switches(void)
+{
+	puts("| switch | does |\n|---|---|");
+#define X(NAME, name, bit, sentence) printf("| `%s` | %s |\n", #name, sentence);
+	FASTPATH_SWITCHES(X)
+#undef X
+}
+
 static void maps(void)
 {
 #define X(NAME, name, key, value, entries) printf("%s %d %d %d\n", #name, key, value, FASTPATH_##NAME##_ENTRIES);
@@ -67,6 +75,8 @@ int main(int count, char **arguments)
 
 	if (strcmp(table, "reasons") == 0)
 		reasons();
+	else if (strcmp(table, "switches") == 0)
+		switches();
 	else if (strcmp(table, "maps") == 0)
 		maps();
 	else
@@ -109,6 +119,7 @@ print_targets() {
 }
 
 "$work/abi" reasons > "$work/tables/reasons"
+"$work/abi" switches > "$work/tables/switches"
 print_maps > "$work/tables/maps"
 "$work/abi" limits > "$work/tables/limits"
 print_commands > "$work/tables/commands"
