@@ -122,14 +122,15 @@ enum fastpath_switch {
  * What a program is loaded with: constants to the verifier, which removes what
  * is off. All zeros is profile `classic`, and what a raw load gets.
  */
-#define FASTPATH_SETTINGS_MAP  ".rodata.settings"
-#define FASTPATH_PORT_WORDS    1024
+#define FASTPATH_SETTINGS_MAP ".rodata.settings"
+#define FASTPATH_PORT_WORDS   1024
 
 struct fastpath_settings {
-	uint64_t switches;		     /* of enum fastpath_switch */
-	uint32_t first_line_limit;	     /* bytes, FASTPATH_WINDOW_LENGTH to FASTPATH_FIRST_LINE_LIMIT */
+	uint64_t switches;	   /* of enum fastpath_switch */
+	uint32_t first_line_limit; /* bytes, FASTPATH_WINDOW_LENGTH to FASTPATH_FIRST_LINE_LIMIT */
 	uint32_t padding;
-	uint64_t ports[FASTPATH_PORT_WORDS]; /* bit (port & 63) of word (port >> 6), port in host byte order */
+	uint64_t
+		ports[FASTPATH_PORT_WORDS]; /* bit (port & 63) of word (port >> 6), port in host byte order */
 };
 
 _Static_assert(sizeof(struct fastpath_settings) == 16 + 8 * FASTPATH_PORT_WORDS, "no hidden padding");
