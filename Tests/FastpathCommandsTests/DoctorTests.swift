@@ -64,7 +64,8 @@ import Testing
     private let good = InterfaceFacts(
         name: "eth9", isUp: true, mtu: 1500, driver: "ice", xdp: [.basic, .redirect, .zeroCopy], queues: 4,
         mostQueues: 8,
-        processors: 4, activeFeatures: ["rx-gro", "rx-vlan-hw-parse"], uppers: [], programs: [])
+        processors: 4, activeFeatures: ["rx-gro", "rx-vlan-hw-parse"], uppers: [], looksThroughTags: false,
+        programs: [])
 
     @Test func aGoodInterface() {
         let findings = interfaceFindings(good)
@@ -109,6 +110,14 @@ import Testing
         var facts = good
         facts.xdp = []
         #expect(interfaceFindings(facts).filter { $0.grade == .warn }.map(\.check) == ["driver", "GRO/LRO"])
+    }
+
+    @Test func whereTagsAreLookedThroughTheyAreNoFlaw() {
+        var facts = good
+        facts.uppers = ["eth9.100"]
+        facts.activeFeatures = ["rx-gro"]
+        facts.looksThroughTags = true
+        #expect(interfaceFindings(facts).allSatisfy { $0.grade == .ok })
     }
 
     @Test func anEdgeThatIsAttachedIsFine() {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
-import CFastpathABI
 import FastpathControl
 import FastpathCore
 import FastpathKernel
@@ -64,6 +63,11 @@ struct ConfigurationOptions: ParsableArguments {
         ConfigurationFile(path: config ?? instance.configurationPath, isNamed: config != nil)
     }
 
+    /// What `up` loads without a word on the command line. Throws for a bad file.
+    static func defaults(_ instance: Instance) throws(Failure) -> FilterSettings {
+        try ConfigurationFile(path: instance.configurationPath, isNamed: false).read().settings
+    }
+
     /// What the program is to be loaded with. Throws for a bad file, whatever the command line says.
     func settings(_ instance: Instance) throws(Failure) -> FilterSettings {
         let settings = try fromCommandLine.over(file(instance).read()).settings
@@ -114,7 +118,7 @@ struct SwitchChoice: Sendable {
 extension Profile: ExpressibleByArgument {}
 
 extension FilterSettings {
-    /// For programs: every switch, the ports and the limit that are in force; null where their switch is off.
+    /// For programs: every switch, the ports that are filtered, and the limit, which is null where its switch is off.
     var json: JSONValue {
         [
             "switches": .object(
@@ -123,8 +127,7 @@ extension FilterSettings {
         ]
     }
 
-    /// Those that are filtered, whatever the switch is.
-    var portsJSON: JSONValue { .array(ports.sorted().map { .number($0) }) }
+    private var portsJSON: JSONValue { .array(ports.sorted().map { .number($0) }) }
 
-    var limitJSON: JSONValue { isOn(.firstLine) ? .number(firstLineLimit) : .null }
+    private var limitJSON: JSONValue { isOn(.firstLine) ? .number(firstLineLimit) : .null }
 }

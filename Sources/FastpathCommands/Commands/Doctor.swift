@@ -22,7 +22,12 @@ struct Doctor: EdgeCommand {
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         var findings = hostFindings(.gather(context.instance))
-        if let interface { findings += interfaceFindings(try .gather(interface)) }
+        if let interface {
+            let running = try? context.edgeControl().settings(of: interface)
+            let settings = try? running ?? ConfigurationOptions.defaults(context.instance)
+            let looksThroughTags = (settings ?? Configuration().settings).isOn(.vlan)
+            findings += interfaceFindings(try .gather(interface, looksThroughTags: looksThroughTags))
+        }
         if context.output.isJSON {
             context.output.json(["checks": .array(findings.map(\.json))])
         } else {
