@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# packaging/install.sh [--remove] ROOT
-# What `make install` and `make uninstall` do, after `make`: ROOT is $(DESTDIR)$(PREFIX). What was put there is listed in
-# ROOT/lib/vos-fastpath/installed-files, so that exactly that is removed again, by a later version too.
+# packaging/install.sh [--remove] ROOT ETC
+# What `make install` and `make uninstall` do, after `make`: ROOT is $(DESTDIR)$(PREFIX), ETC
+# the place of configuration files. What was put there is listed in
+# ROOT/lib/vos-fastpath/installed-files, so that exactly that is removed again, by a later version too. The configuration
+# is the operator's: one that is there is not overwritten, and one that was changed is not removed.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
@@ -18,7 +20,16 @@ case ${1:-} in
         exit 1
         ;;
 esac
+case ${2:-} in
+    /?*) etc=$2 ;;
+    *)
+        echo "install: '${2:-}' is no place for a configuration: set SYSCONFDIR to a path that begins with /." >&2
+        exit 1
+        ;;
+esac
 list=$root/lib/vos-fastpath/installed-files
+example=$root/share/vos-fastpath/config.toml
+configuration=$etc/vos-fastpath/config.toml
 
 # Removes what the names say that come in: files, and folders (with a / behind them) that are empty by then.
 remove_listed() {
@@ -36,10 +47,15 @@ if [ "$remove" = yes ]; then
         echo "install: nothing of ours is in $root."
         exit 0
     fi
+    if cmp -s "$example" "$configuration"; then
+        rm -f "$configuration"
+        rmdir "$etc/vos-fastpath" "$etc" 2> /dev/null || true
+    fi
     # The list is one of the files.
     names=$(< "$list")
     remove_listed <<< "$names"
     echo "Removed from $root. The recorded lists stay in /var/lib/vos-fastpath."
+    [ ! -e "$configuration" ] || echo "The configuration $configuration was changed, and stays."
     exit 0
 fi
 
@@ -50,6 +66,7 @@ put() { install -D -m "$1" -t "$stage/root/$2" "${@:3}"; } # MODE FOLDER FILE…
 mapfile -t scripts < <(grep -l '^# Usage:' scripts/*.sh) # those without are for developers
 put 755 bin build/vos-fastpath
 put 644 lib/vos-fastpath build/sip_logic.bpf.o
+put 644 share/vos-fastpath packaging/config.toml
 put 755 share/vos-fastpath/scripts "${scripts[@]}"
 put 644 share/vos-fastpath/scripts scripts/lib.sh
 install -d "$stage"/root/share/{man/man8,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
@@ -62,6 +79,7 @@ chmod 644 "$stage"/root/share/{man/man8,bash-completion/completions,zsh/site-fun
 
 cd "$stage/root"
 touch "$stage/former"
+if [ -e "$example" ]; then cp "$example" "$stage/former-example"; fi
 if [ -e "$list" ]; then LC_ALL=C sort "$list" > "$stage/former"; fi
 {
     find . -type f -printf '%P\n'
@@ -73,6 +91,10 @@ if [ -e "$list" ]; then LC_ALL=C sort "$list" > "$stage/former"; fi
 
 find . -type f -printf '%m %P\n' | while read -r mode file; do install -D -m "$mode" "$file" "$root/$file"; done
 install -m 644 "$stage/list" "$list"
+# One that is still what a former version put there has nothing to lose.
+if [ ! -e "$configuration" ] || cmp -s "$stage/former-example" "$configuration"; then
+    install -D -m 644 share/vos-fastpath/config.toml "$configuration"
+fi
 # What a former version put there and this one does not.
 LC_ALL=C comm -13 "$stage/list" "$stage/former" | remove_listed
 echo "Installed in $root: bin/vos-fastpath, and $(grep -vc -e '/$' -e '^bin/' "$list") files beside it."

@@ -17,4 +17,4 @@ case $# in
     *) usage_error "it takes an interface, and an object if you like." ;;
 esac
 require_root
-fastpath up "${object[@]}" -- "$1"
+fastpath up --profile classic "${object[@]}" -- "$1"

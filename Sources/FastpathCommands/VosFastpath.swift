@@ -24,7 +24,7 @@ struct VosFastpath: ParsableCommand {
         version: version,
         subcommands: [GenerateManual.self],
         groupedSubcommands: [
-            CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self]),
+            CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self, Config.self]),
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self]),
             CommandGroup(name: "Insight", subcommands: [Stats.self, Explain.self]),
             CommandGroup(

@@ -39,18 +39,21 @@ public struct UpRequest: Hashable, Sendable {
     public var mode: ModeRequest
     /// The path of an object file, or nil for the built-in object.
     public var object: String?
+    /// What the program is loaded with.
+    public var settings: FilterSettings
     /// Entries that the lists shall hold; without one the capacity stays as it is.
     public var capacities: [PolicyKind: Int]
     /// Replace a foreign program, and change the mode with a short gap.
     public var force: Bool
 
     public init(
-        interface: String, mode: ModeRequest = .auto, object: String? = nil, capacities: [PolicyKind: Int] = [:],
-        force: Bool = false
+        interface: String, mode: ModeRequest = .auto, object: String? = nil,
+        settings: FilterSettings = Profile.default.settings, capacities: [PolicyKind: Int] = [:], force: Bool = false
     ) {
         self.interface = interface
         self.mode = mode
         self.object = object
+        self.settings = settings
         self.capacities = capacities
         self.force = force
     }
@@ -59,8 +62,12 @@ public struct UpRequest: Hashable, Sendable {
 /// What `up` did.
 public struct UpReport: Hashable, Sendable {
     public var edge: EdgeState
+    /// What the program was loaded with.
+    public var settings: FilterSettings
     /// The program that was there before.
     public var replaced: Attachment?
+    /// What it was loaded with; nil where none of ours was there, or it held what this version does not know.
+    public var settingsBefore: FilterSettings?
     /// What the kernel side has to say: why native mode was refused, for one.
     public var notes: [String]
     /// One for each kind.

@@ -13,6 +13,8 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     let interface: InterfaceID
     /// The interface before, or nil where nothing of XDP or of ours was there.
     let before: EdgeState?
+    /// What the program there was loaded with; nil where none of ours is, or it holds what this version does not know.
+    let settingsBefore: FilterSettings?
     let mending: Mending?
     let others: OtherEdges<Kernel>
     var plans: [ListPlan<Kernel.PolicyMap>]
@@ -31,6 +33,7 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         let interface = interface
         before = lists.edges.first { $0.interface == interface }
         try Self.refuseForeignProgram(before, request)
+        settingsBefore = try Self.settings(of: before, kernel)
         var mending = try lists.mend(interrupted, from: record)
         mending?.strays = []  // They get the shared lists here.
         self.mending = mending
@@ -60,6 +63,11 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         }
     }
 
+    private static func settings(of edge: EdgeState?, _ kernel: Kernel) throws(Failure) -> FilterSettings? {
+        guard let edge, edge.isFiltering else { return nil }
+        return try kernel.settings(of: edge)
+    }
+
     mutating func run(progress: (ChangeProgress) -> Void) throws(Failure) -> UpReport {
         var report: UpReport
         do throws(Failure) {
@@ -69,8 +77,8 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
             let (edge, notes) = try attach()
             try adoptLatecomers()
             report = UpReport(
-                edge: edge, replaced: before?.attachment, notes: notes, lists: plans.map(\.outcome), moved: [],
-                warnings: [], mending: mending)
+                edge: edge, settings: request.settings, replaced: before?.attachment, settingsBefore: settingsBefore,
+                notes: notes, lists: plans.map(\.outcome), moved: [], warnings: [], mending: mending)
             for other in try others.toMove(plans) { try move(other, &report) }
             try recordCapacities()
             try freezeOldLists()
@@ -140,7 +148,8 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     private mutating func attach() throws(Failure) -> (EdgeState, notes: [String]) {
         let restore = try restoration(of: before)
         let result = try kernel.attach(
-            interface, object: request.object, policy: policy, mode: request.mode, force: request.force)
+            interface, object: request.object, policy: policy, settings: request.settings, mode: request.mode,
+            force: request.force)
         let kernel = kernel
         undo.add("the program on \(request.interface)") { () throws(Failure) in
             if let restore { try restore() } else { try kernel.detach(result.0) }
@@ -148,11 +157,13 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         return result
     }
 
-    /// Moves another interface to the new lists, in the mode that it has.
+    /// Moves another interface to the new lists, in the mode that it has and with its own switches.
     private mutating func move(_ other: EdgeState, _ report: inout UpReport) throws(Failure) {
         let restore = try restoration(of: other)
         let mode: ModeRequest = other.attachment?.mode == .generic ? .generic : .native
-        let (edge, _) = try kernel.attach(other.interface, object: nil, policy: policy, mode: mode, force: false)
+        let settings = try Self.settings(of: other, kernel) ?? request.settings
+        let (edge, _) = try kernel.attach(
+            other.interface, object: nil, policy: policy, settings: settings, mode: mode, force: false)
         undo.add("the program on \(other.label)") { () throws(Failure) in try restore?() }
         report.moved.append(edge)
         if edge.attachment?.tag != other.attachment?.tag {
@@ -160,16 +171,18 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         }
     }
 
-    /// How to put a program of ours back with the lists that it has now; nil where there is none.
+    /// How to put a program of ours back with the lists and switches that it has now; nil where there is none.
     private func restoration(of edge: EdgeState?) throws(Failure) -> (() throws(Failure) -> Void)? {
         guard let edge, edge.isFiltering, let program = edge.attachment else { return nil }
         var policy: [PolicyKind: Kernel.PolicyMap] = [:]
         for kind in PolicyKind.allCases { policy[kind] = try kernel.policyMap(kind, of: edge) }
         let mode: ModeRequest = program.mode == .generic ? .generic : .native
         let (kernel, request) = (kernel, request)
+        let settings = try Self.settings(of: edge, kernel) ?? request.settings
         let object = edge.interface == interface ? request.object : nil
         return { [policy] () throws(Failure) in
-            _ = try kernel.attach(edge.interface, object: object, policy: policy, mode: mode, force: request.force)
+            _ = try kernel.attach(
+                edge.interface, object: object, policy: policy, settings: settings, mode: mode, force: request.force)
         }
     }
 

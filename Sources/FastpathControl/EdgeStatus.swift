@@ -13,8 +13,9 @@ public struct EdgeReport: Hashable, Sendable {
 /// One interface.
 public struct EdgeStatus: Hashable, Sendable {
     public var edge: EdgeState
-    /// Nil where no program of ours filters.
-    public var profile: Profile?
+    /// What the program was loaded with, as the kernel has it. Nil where no program of ours filters, or it holds what
+    /// this version does not know.
+    public var settings: FilterSettings?
     /// Sockets in `xsks_map`; nil where no program of ours filters, or the kernel does not tell.
     public var sockets: Int?
     /// The lists that its program has for itself; empty where it reads the shared ones.
@@ -56,9 +57,9 @@ extension EdgeControl {
             if let shared, try shared.isFrozen() { report.oddities.append(.capacityChangeCutOff(kind)) }
         }
         for edge in edges {
-            var status = EdgeStatus(edge: edge, profile: nil, sockets: nil, ownLists: [])
+            var status = EdgeStatus(edge: edge, settings: nil, sockets: nil, ownLists: [])
             if edge.isFiltering {
-                status.profile = .classic
+                status.settings = try kernel.settings(of: edge)
                 status.sockets = try kernel.socketCount(of: edge)
             }
             if edge.isFilteringForUs {
@@ -73,6 +74,18 @@ extension EdgeControl {
         }
         report.oddities += Oddity.of(report.lists, isShared: lists.edges.contains(where: \.isPinned))
         return report
+    }
+
+    /// What the program on an interface was loaded with; nil where it holds what this version does not know.
+    ///
+    /// - Throws: `.notLoaded` where no program of ours is attached; `.noInterface` for a name that nothing goes by.
+    public func settings(of name: String) throws(Failure) -> FilterSettings? {
+        guard let edge = try selection(name, from: kernel.edges()).first, edge.isFiltering else {
+            throw Failure(
+                .notLoaded, tried: "read the switches of the program", on: name,
+                because: "no edge is attached there", next: "Attach it: vos-fastpath up \(name)")
+        }
+        return try kernel.settings(of: edge)
     }
 
     private func listStatus(

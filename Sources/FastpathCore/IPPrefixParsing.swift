@@ -51,7 +51,8 @@ extension IPPrefix {
     /// The reason why the lists of a profile cannot hold this prefix, or nil where they can.
     public func reasonNotListed(in profile: Profile) -> String? {
         switch profile {
-        case .classic: ipv4Address == nil ? "the lists of profile classic hold single IPv4 addresses" : nil
+        case .classic, .carrier:
+            ipv4Address == nil ? "the lists of profile classic hold single IPv4 addresses" : nil
         }
     }
 

@@ -31,6 +31,8 @@ public struct Instance: Hashable, Sendable {
     /// The folder of the record.
     public var stateFolder: String { "/var/lib/vos-fastpath\(suffix)" }
     public var databasePath: String { "\(stateFolder)/policy.db" }
+    /// Where the configuration is looked for when nobody names a file.
+    public var configurationPath: String { "/etc/vos-fastpath\(suffix)/config.toml" }
     /// Held while a command changes something; its content names an operation that was cut off.
     public var lockPath: String { "/run/vos-fastpath\(suffix).lock" }
 }

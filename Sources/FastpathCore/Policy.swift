@@ -67,9 +67,3 @@ public enum PublicMap: Hashable, Sendable, CaseIterable {
     public var valueSize: Int { Int(row.value_size) }
     public var defaultCapacity: Int { Int(row.default_entries) }
 }
-
-/// A set of rules that the program can be loaded with.
-public enum Profile: String, Hashable, Sendable, CaseIterable {
-    /// The table of specs/SPEC-BPF.md, to the letter.
-    case classic
-}

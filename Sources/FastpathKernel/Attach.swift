@@ -6,10 +6,12 @@ import Glibc
 extension KernelEdges {
     /// Loads the program with `policy` as its lists and puts it on the interface: in place of ours that is
     /// there, in one atomic step that keeps counters and sockets, or as the first. Tries `modes` in turn.
-    /// `object` is a path, or nil for the built-in one. With `force`, a foreign program is replaced, and a
+    /// `object` is a path, or nil for the built-in one; `settings` are what it is loaded with. With `force`, a foreign program is replaced, and a
     /// change of mode is made by detaching first. Pins what it attached.
     public func attach(
-        _ interface: InterfaceID, object path: String?, policy: [PolicyKind: AddressMap], modes: [XDPMode], force: Bool
+        _ interface: InterfaceID, object path: String?, policy: [PolicyKind: AddressMap],
+        settings: FilterSettings = .classic,
+        modes: [XDPMode], force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
         let namespace = try namespace(of: interface)
         return try namespace.perform { () throws(Failure) in
@@ -17,7 +19,7 @@ extension KernelEdges {
             let old = try link.program.map { (found) throws(Failure) in
                 (mode: found.mode, program: try Program.withID(found.id))
             }
-            let program = try load(path, policy, keeping: old?.program, interface)
+            let program = try load(path, policy, settings, keeping: old?.program, interface)
             let notes = try put(program, on: link, over: old, modes: modes, force: force)
             do throws(Failure) {
                 try pin(program, interface)
@@ -51,9 +53,11 @@ extension KernelEdges {
 
     /// The program with the lists given, and with the counters and sockets that the interface has already.
     private func load(
-        _ path: String?, _ policy: [PolicyKind: AddressMap], keeping old: Program?, _ interface: InterfaceID
+        _ path: String?, _ policy: [PolicyKind: AddressMap], _ settings: FilterSettings, keeping old: Program?,
+        _ interface: InterfaceID
     ) throws(Failure) -> Program {
         var options = LoadedObject.Options()
+        options.settings = settings
         for (kind, list) in policy { options.maps[kind.map.name] = list.map }
         let isReplacement = try old?.isEdge() ?? false
         for map in [PublicMap.counters, .xsks] {

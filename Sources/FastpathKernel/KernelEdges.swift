@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CFastpathABI
 import CLibBPF
 import FastpathCore
 import Glibc
@@ -146,6 +147,39 @@ public final class KernelEdges {
         throw Failure(
             .notLoaded, tried: "find the map \(map.name)", on: edge.name ?? "ifindex \(edge.interface.index)",
             because: "no program of ours is attached and nothing is pinned", next: "Attach it: `vos-fastpath up`.")
+    }
+
+    // MARK: Settings
+
+    /// What the program on `edge` was loaded with, whoever loaded it: read from the frozen map that it has. Nil where
+    /// it holds what this version does not know. A program without that map is older than the switches: `classic`.
+    public func settings(of edge: EdgeState) throws(Failure) -> FilterSettings? {
+        var edge = edge
+        return try lookingAgain { () throws(Failure) in
+            do throws(Failure) {
+                return try settingsNow(of: edge)
+            } catch {
+                // Perhaps the program was replaced since the state was read.
+                if let now = try edges().first(where: { $0.interface == edge.interface }) { edge = now }
+                throw error
+            }
+        }
+    }
+
+    private func settingsNow(of edge: EdgeState) throws(Failure) -> FilterSettings? {
+        guard let attachment = edge.attachment, attachment.isEdge else {
+            throw Failure(
+                .notLoaded, tried: "read the switches of the program",
+                on: edge.name ?? "ifindex \(edge.interface.index)",
+                because: "no program of ours is attached", next: "Attach it: `vos-fastpath up`.")
+        }
+        // The kernel cuts names to 15 characters.
+        let name = String(FASTPATH_SETTINGS_MAP.prefix(15))
+        guard let map = try Program.withID(attachment.programID).maps().first(where: { $0.name == name }) else {
+            return .classic
+        }
+        guard map.type == BPF_MAP_TYPE_ARRAY.rawValue, map.keySize == 4 else { return nil }
+        return try map.lookup(key: [0, 0, 0, 0]).flatMap { FilterSettings(abi: $0) }
     }
 
     /// The namespace of an edge; throws where it is gone.

@@ -136,7 +136,14 @@ public final class LoadedObject {
         }
         if options.settings != .classic {
             var settings = options.settings.abi
-            let map = try requireMap(FASTPATH_SETTINGS_MAP, of: object, name)
+            guard let map = bpf_object__find_map_by_name(object, FASTPATH_SETTINGS_MAP) else {
+                throw Failure(
+                    .unsupported, tried: "set the switches of the program", on: name,
+                    because: "the object has none: it is profile \(Profile.classic.rawValue) and nothing else",
+                    next:
+                        "Load it with --profile \(Profile.classic.rawValue), or give the object that this project builds."
+                )
+            }
             _ = try check(
                 bpf_map__set_initial_value(map, &settings, MemoryLayout.size(ofValue: settings)), "set the switches",
                 on: name)

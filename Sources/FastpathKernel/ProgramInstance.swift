@@ -28,8 +28,11 @@ public final class ProgramInstance {
     }
 
     /// With given lists and sockets in place of its own.
-    public init(maps: [PublicMap: BPFMap], object path: String? = nil) throws(Failure) {
+    public init(
+        maps: [PublicMap: BPFMap], settings: FilterSettings = .classic, object path: String? = nil
+    ) throws(Failure) {
         var options = LoadedObject.Options()
+        options.settings = settings
         for (map, shared) in maps where map != .counters { options.maps[map.name] = shared }
         (program, counterMap) = try Self.load(path, options)
     }
@@ -63,11 +66,19 @@ public final class ProgramInstance {
 }
 
 extension KernelEdges {
-    /// A second instance of the program, with the lists and the sockets of an edge.
+    /// A second instance of the program, with the lists, the sockets and the switches of an edge.
     public func twin(of edge: EdgeState, object path: String? = nil) throws(Failure) -> ProgramInstance {
         var shared: [PublicMap: BPFMap] = [:]
         for map in [PublicMap.blockedIPs, .allowedIPs, .xsks] { shared[map] = try self.map(map, of: edge) }
-        return try ProgramInstance(maps: shared, object: path)
+        guard let settings = try settings(of: edge) else { throw Self.unknownSettings(edge) }
+        return try ProgramInstance(maps: shared, settings: settings, object: path)
+    }
+
+    private static func unknownSettings(_ edge: EdgeState) -> Failure {
+        Failure(
+            .unsupported, tried: "ask what the program does", on: edge.name ?? "ifindex \(edge.interface.index)",
+            because: "it was loaded with switches that this version does not know",
+            next: "Use the version that loaded it, or replace it with `vos-fastpath up IFACE`.")
     }
 
     /// How many receive queues have a socket in `xsks_map`. The kernel does not let user space read the map,

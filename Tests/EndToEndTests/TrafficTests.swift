@@ -76,7 +76,8 @@ extension EndToEndTests {
             }
         }
 
-        @Test("fragments: the first is judged, the others pass uncounted", arguments: [XDPMode.native, .generic])
+        @Test(
+            "classic, fragments: the first is judged, the others pass uncounted", arguments: [XDPMode.native, .generic])
         func fragments(_ mode: XDPMode) throws {
             try EdgeLab.with { lab in
                 let peer = lab.peer()
@@ -96,7 +97,7 @@ extension EndToEndTests {
                     return lab.receiver.receive(timeout: .milliseconds(100)).map(\.payload)
                 }
                 #expect(try heard([register, options]) == [register, options], "without the edge")
-                try lab.up(mode)
+                try lab.up(mode, "--profile", "classic")
                 #expect(try heard([register, options]) == [register])
                 #expect(try lab.command.stats().total == counters([.passed: 1, .optionsDropped: 1]))
                 try lab.command.done("block", "add", peer.address)

@@ -63,7 +63,7 @@ extension EndToEndTests {
                 #expect(try Self.attached(lab.edge, row.interface) == (row.mode == .native ? "xdp" : "xdpgeneric"))
                 let status = try lab.command.status()
                 #expect(status.interface(row.interface)?.mode == row.mode.rawValue)
-                #expect(status.interface(row.interface)?.profile == "classic")
+                #expect(status.interface(row.interface)?.profile == "carrier")
                 #expect(status.odd == [])
                 try lab.expect(peer.frames(sent), counted: [.optionsDropped: 1, .passed: 1], heard: [peer.register()])
 
@@ -109,6 +109,15 @@ extension EndToEndTests {
             (["up", "sip0", "--object", "build"], 1, "build"),
             (["up"], 64, "--help"),
             (["up", "sip0", "--mode", "fast"], 64, "fast"),
+            (["up", "sip0", "--config", "/nonexistent.toml"], 1, "/nonexistent.toml"),
+            (["up", "sip0", "--config", "Package.swift"], 1, "Package.swift, line 1"),
+            (["up", "sip0", "--profile", "none"], 64, "none"),
+            (["up", "sip0", "--switch", "vlans=on"], 64, "vlans"),
+            (["up", "sip0", "--port", "0"], 64, "--port"),
+            (["up", "sip0", "--profile", "classic", "--port", "5061"], 64, "--switch ports=on"),
+            (["config", "check", "/nonexistent.toml"], 1, "/nonexistent.toml"),
+            (["config", "diff", "sip0"], 1, "vos-fastpath up sip0"),
+            (["config", "diff", "sip9"], 1, "sip9"),
             (["up", "sip0", "--blocked-capacity", "0"], 64, "--blocked-capacity"),
             (["up", "sip0", "--blocked-capacity", "-1"], 64, "--blocked-capacity"),
             (["up", "sip0", "--allowed-capacity", "4294967296"], 64, "--allowed-capacity"),

@@ -10,11 +10,12 @@ import Testing
         release: "6.18.0", isTooOld: false, lacksSeveralBuffers: false, hasBTF: true, hasBPFFileSystem: true,
         isBPFFileSystemReadOnly: false, jit: 1, hasPrivileges: true, isRoot: true, lockdown: nil,
         lockedMemoryLimit: nil,
-        listeners: [Listener(address: IPPrefix(ipv4: 0), inode: 1, process: "kamailio, pid 7")])
+        listeners: [Listener(address: IPPrefix(ipv4: 0), inode: 1, process: "kamailio, pid 7")],
+        configuration: .missing(path: "/etc/vos-fastpath/config.toml"))
 
     @Test func aGoodHost() {
         let findings = hostFindings(good)
-        #expect(findings.map(\.grade) == Array(repeating: .ok, count: 7))
+        #expect(findings.map(\.grade) == Array(repeating: .ok, count: 8))
         #expect(findings.allSatisfy { $0.advice.isEmpty })
         #expect(findings.last?.detail == "any IPv4 address (kamailio, pid 7)")
     }
@@ -36,6 +37,13 @@ import Testing
             }
         ),
         ("privileges", .warn, { $0.lockdown = "confidentiality" }),
+        (
+            "config", .fail,
+            {
+                $0.configuration = .bad(
+                    Failure(tried: "read", on: "config.toml, line 3", because: "bad", next: "Mend."))
+            }
+        ),
         ("UDP 5060", .warn, { $0.listeners = [] }),
         ("UDP 5060", .warn, { $0.listeners = [Listener(address: IPPrefix(ipv4: 0x7f00_0001), inode: 1)] }),
     ]
@@ -56,7 +64,8 @@ import Testing
     private let good = InterfaceFacts(
         name: "eth9", isUp: true, mtu: 1500, driver: "ice", xdp: [.basic, .redirect, .zeroCopy], queues: 4,
         mostQueues: 8,
-        processors: 4, activeFeatures: ["rx-gro", "rx-vlan-hw-parse"], uppers: [], programs: [])
+        processors: 4, activeFeatures: ["rx-gro", "rx-vlan-hw-parse"], uppers: [], looksThroughTags: false,
+        programs: [])
 
     @Test func aGoodInterface() {
         let findings = interfaceFindings(good)
@@ -101,6 +110,14 @@ import Testing
         var facts = good
         facts.xdp = []
         #expect(interfaceFindings(facts).filter { $0.grade == .warn }.map(\.check) == ["driver", "GRO/LRO"])
+    }
+
+    @Test func whereTagsAreLookedThroughTheyAreNoFlaw() {
+        var facts = good
+        facts.uppers = ["eth9.100"]
+        facts.activeFeatures = ["rx-gro"]
+        facts.looksThroughTags = true
+        #expect(interfaceFindings(facts).allSatisfy { $0.grade == .ok })
     }
 
     @Test func anEdgeThatIsAttachedIsFine() {
@@ -150,7 +167,8 @@ import Testing
         let checks = try JSONValue(parsing: result.out)["checks"]?.elements ?? []
         #expect(
             checks.compactMap { $0["check"]?.text } == [
-                "kernel", "BTF", "bpffs", "JIT", "memlock", "privileges", "UDP 5060", "link", "driver", "MTU", "queues",
+                "kernel", "BTF", "bpffs", "JIT", "memlock", "privileges", "config",
+                "UDP 5060", "link", "driver", "MTU", "queues",
                 "GRO/LRO", "VLAN", "XDP",
             ])
         let grades = checks.compactMap { $0["result"]?.text }

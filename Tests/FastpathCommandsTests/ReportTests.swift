@@ -154,7 +154,8 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
 
 @Suite struct EdgeReportTests {
     private let up = UpReport(
-        edge: Made.edge("eth0"), replaced: nil, notes: ["native mode was refused: x"],
+        edge: Made.edge("eth0"), settings: .carrier, replaced: nil, settingsBefore: .classic,
+        notes: ["native mode was refused: x"],
         lists: [
             UpList(kind: .block, entries: 3, capacity: 2_048, capacityBefore: 1_024, adopted: 1, byHand: 0),
             UpList(kind: .allow, entries: 0, capacity: 256, capacityBefore: 256, adopted: 0, byHand: 0),
@@ -165,6 +166,7 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         #expect(
             result.out == """
                 eth0: the edge is on, in native mode, driver veth, program 42
+                  profile carrier; was classic
                   block list  3 of 2,048 entries  capacity was 1,024; 1 adopted from the program that was there
                   allow list    0 of 256 entries
                   eth1: moved to the shared lists, native mode
@@ -242,14 +244,16 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
             mode: .generic, programID: 7, programName: "other", tag: "ff", loaded: 0, isEdge: false)
         let report = EdgeReport(
             edges: [
-                EdgeStatus(edge: Made.edge("eth0"), profile: .classic, sockets: 0, ownLists: []),
-                EdgeStatus(edge: Made.edge("eth1", foreign), profile: nil, sockets: nil, ownLists: []),
+                EdgeStatus(edge: Made.edge("eth0"), settings: .carrier, sockets: 0, ownLists: []),
+                EdgeStatus(edge: Made.edge("eth1", foreign), settings: nil, sockets: nil, ownLists: []),
             ],
             lists: [ListStatus(kind: .block, recorded: 3, inKernel: 3, capacity: 1_024, byHand: 0, missing: 0)],
             oddities: [.foreignProgram(Made.edge("eth1", foreign), id: 7, hadOurs: true)])
         let out = printed { $0.show(report, name: nil) }.out
         let lines = out.split(separator: "\n", omittingEmptySubsequences: false)
         #expect(lines.first?.hasPrefix("INTERFACE  MODE     DRIVER  PROFILE  PROGRAM    TAG") == true)
+        #expect(lines.contains { $0.hasPrefix("eth0       native   veth    carrier  42") })
+        #expect(report.json["interfaces"]?.elements.map { $0["profile"] } == ["carrier", .null])
         #expect(lines.contains { $0.hasPrefix("eth1       generic  veth    -        7 (other)") })
         #expect(lines.contains("LIST   IN FORCE  CAPACITY  RECORDED"))
         #expect(lines.contains("block         3     1,024         3"))

@@ -97,6 +97,8 @@ struct FakeProgram {
     var isEdge = true
     var maps: [PolicyKind: FakeMap] = [:]
     var object: String?
+    /// Nil: what this version does not know.
+    var settings: FilterSettings? = .classic
     var counters = Counters()
     var countersID: UInt32 = 0
 }
@@ -174,7 +176,9 @@ final class FakeKernel: EdgeKernelPort {
     }
 
     func attach(
-        _ interface: InterfaceID, object: String?, policy: [PolicyKind: FakeMap], mode: ModeRequest, force: Bool
+        _ interface: InterfaceID, object: String?, policy: [PolicyKind: FakeMap], settings: FilterSettings,
+        mode: ModeRequest,
+        force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
         let old = programs[interface]
         if let old, !old.isEdge, !force {
@@ -196,7 +200,7 @@ final class FakeKernel: EdgeKernelPort {
         try faults.step("attach to \(interface.index)")
         let isReplacement = old?.isEdge ?? false
         programs[interface] = FakeProgram(
-            id: newID(), mode: wanted, maps: policy, object: object,
+            id: newID(), mode: wanted, maps: policy, object: object, settings: settings,
             counters: isReplacement ? old?.counters ?? Counters() : Counters(),
             countersID: isReplacement ? old?.countersID ?? newID() : newID())
         do throws(Failure) {
@@ -208,6 +212,13 @@ final class FakeKernel: EdgeKernelPort {
         pinned.insert(interface)
         afterAttach()
         return (state(interface), mode == .auto && wanted == .generic ? ["native mode was refused"] : [])
+    }
+
+    func settings(of edge: EdgeState) throws(Failure) -> FilterSettings? {
+        guard let program = programs[edge.interface], program.isEdge else {
+            throw Failure(.notLoaded, tried: "read", on: edge.label, because: "no program", next: "None.")
+        }
+        return program.settings
     }
 
     func detach(_ edge: EdgeState) throws(Failure) {

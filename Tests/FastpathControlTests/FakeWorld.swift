@@ -120,10 +120,12 @@ final class FakeWorld {
     @discardableResult
     func up(
         _ name: String, capacities: [PolicyKind: Int] = [:], mode: ModeRequest = .auto, object: String? = nil,
-        force: Bool = false
+        settings: FilterSettings = Profile.default.settings, force: Bool = false
     ) throws -> UpReport {
         try edges.up(
-            UpRequest(interface: name, mode: mode, object: object, capacities: capacities, force: force), now: 500)
+            UpRequest(
+                interface: name, mode: mode, object: object, settings: settings, capacities: capacities, force: force),
+            now: 500)
     }
 
     @discardableResult
@@ -169,7 +171,9 @@ extension FakeMap {
 
 struct Snapshot: Equatable, CustomStringConvertible {
     struct List: Equatable { var id: UInt32; var entries: Set<IPPrefix>; var isFrozen: Bool }
-    struct Program: Equatable { var mode: XDPMode; var isEdge: Bool; var lists: [PolicyKind: UInt32] }
+    struct Program: Equatable {
+        var mode: XDPMode; var isEdge: Bool; var lists: [PolicyKind: UInt32]; var settings: FilterSettings?
+    }
 
     var entries: [PolicyKind: [PolicyEntry]] = [:]
     var capacities: [PolicyKind: Int]
@@ -187,7 +191,7 @@ struct Snapshot: Equatable, CustomStringConvertible {
         shared = world.kernel.shared.mapValues { List(id: $0.id, entries: $0.entries, isFrozen: $0.isFrozenNow) }
         ownLists = world.kernel.programs.mapValues { $0.maps.mapValues(\.entries) }
         programs = world.kernel.programs.mapValues {
-            Program(mode: $0.mode, isEdge: $0.isEdge, lists: $0.maps.mapValues(\.id))
+            Program(mode: $0.mode, isEdge: $0.isEdge, lists: $0.maps.mapValues(\.id), settings: $0.settings)
         }
         pinned = world.kernel.pinned
         mark = world.lock.mark

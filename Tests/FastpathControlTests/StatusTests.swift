@@ -20,7 +20,7 @@ import Testing
         world.faults.reset()
         let status = try world.edges.status()
         let edge = try #require(status.edges.first)
-        #expect(edge.edge.label == "eth0" && edge.profile == .classic && edge.sockets == 0 && edge.ownLists.isEmpty)
+        #expect(edge.edge.label == "eth0" && edge.settings == .carrier && edge.sockets == 0 && edge.ownLists.isEmpty)
         let block = try #require(status.lists.first { $0.kind == .block })
         #expect((block.recorded, block.inKernel, block.capacity, block.byHand, block.missing) == (1, 1, 2_000, 0, 0))
         #expect(status.oddities.isEmpty)

@@ -8,11 +8,12 @@ import Testing
         #expect(instance.pinRoot == "/sys/fs/bpf/vos-fastpath")
         #expect(instance.databasePath == "/var/lib/vos-fastpath/policy.db")
         #expect(instance.lockPath == "/run/vos-fastpath.lock")
+        #expect(instance.configurationPath == "/etc/vos-fastpath/config.toml")
     }
 
     @Test func aNamedInstanceSharesNoPlaceWithAnother() throws {
         let instances = try [Instance.default, Instance(named: "demo"), Instance(named: "test-1")]
-        for path in [\Instance.pinRoot, \.stateFolder, \.databasePath, \.lockPath] {
+        for path in [\Instance.pinRoot, \.stateFolder, \.databasePath, \.lockPath, \.configurationPath] {
             #expect(Set(instances.map { $0[keyPath: path] }).count == instances.count)
         }
         // bpffs refuses names with dots.

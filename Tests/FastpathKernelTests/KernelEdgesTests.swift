@@ -45,6 +45,25 @@ import Testing
         try bench.edges.edges().first { $0.interface == bench.interface }
     }
 
+    @Test("what a program was loaded with is read back from the kernel, through a replacement too")
+    func settings() throws {
+        try withBench { bench in
+            let few = FilterSettings(switches: [.vlan, .ports], ports: [5060, 40_000])
+            for settings in [few, .carrier, .classic, few] {
+                let (state, _) = try bench.edges.attach(
+                    bench.interface, object: nil, policy: bench.policy, settings: settings, modes: [.native],
+                    force: false)
+                #expect(try bench.edges.settings(of: state) == settings)
+            }
+            let state = try #require(try self.state(bench))
+            try bench.edges.detach(state)
+            var gone = state
+            gone.attachment = nil
+            let failure = #expect(throws: Failure.self) { try bench.edges.settings(of: gone) }
+            #expect(failure?.kind == .notLoaded)
+        }
+    }
+
     @Test("attaches natively from another namespace, pins, and leaves nothing behind")
     func attach() throws {
         try withBench { bench in

@@ -21,8 +21,13 @@ struct Doctor: EdgeCommand {
     var interface: String?
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        var findings = hostFindings(.gather())
-        if let interface { findings += interfaceFindings(try .gather(interface)) }
+        var findings = hostFindings(.gather(context.instance))
+        if let interface {
+            let running = try? context.edgeControl().settings(of: interface)
+            let settings = try? running ?? ConfigurationOptions.defaults(context.instance)
+            let looksThroughTags = (settings ?? Configuration().settings).isOn(.vlan)
+            findings += interfaceFindings(try .gather(interface, looksThroughTags: looksThroughTags))
+        }
         if context.output.isJSON {
             context.output.json(["checks": .array(findings.map(\.json))])
         } else {

@@ -30,7 +30,7 @@ struct LabUp: EdgeCommand {
         commandName: "up",
         abstract: "Build the simulated peer and put the edge in front of it.",
         discussion: """
-            What is there already is left as it is. Where something fails, everything is removed again.
+            The edge has the profile classic. What is there already is left as it is. Where something fails, everything is removed again.
 
             Example:
               vos-fastpath lab up
@@ -45,7 +45,8 @@ struct LabUp: EdgeCommand {
             try control.forgetGoneInterfaces()
             let status = try control.status(of: Simulation.hostInterface)
             if !status.edges.contains(where: { $0.edge.isFilteringForUs && $0.edge.isPinned }) {
-                let report = try control.up(UpRequest(interface: Simulation.hostInterface), now: now())
+                let report = try control.up(
+                    UpRequest(interface: Simulation.hostInterface, settings: .classic), now: now())
                 for note in report.notes { context.output.note(note) }
                 context.output.note(report.mending)
             }

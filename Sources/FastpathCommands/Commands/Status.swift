@@ -8,6 +8,7 @@ struct Status: EdgeCommand {
         commandName: "status",
         abstract: "Show where the edge runs, how, and what is odd.",
         discussion: """
+            Which profile and switches are in force is read from the kernel, whoever loaded the program. \
             Interfaces with an XDP program or pins of ours, the lists against their capacity, and whatever an operator \
             would not expect, with what to do about it. Changes nothing.
 
@@ -70,7 +71,7 @@ extension Output {
                 }
             table.add([
                 Styled(edge.label, .bold), Styled(edge.modeText, mode), Styled(edge.driver ?? "-"),
-                Styled(status.profile?.rawValue ?? "-"),
+                Styled(status.profileText),
                 Styled(program.map { $0.isEdge ? "\($0.programID)" : "\($0.programID) (\($0.programName))" } ?? "-"),
                 Styled(program?.tag ?? "-"), Styled(program.map { Timestamp.local($0.loaded) } ?? "-"),
                 Styled(status.sockets.map { "\($0)" } ?? "-"),
@@ -104,12 +105,16 @@ extension EdgeReport {
 }
 
 extension EdgeStatus {
+    /// "carrier, vlan off".
+    fileprivate var profileText: String { settings?.description ?? (edge.isFiltering ? "unknown" : "-") }
+
     fileprivate var json: JSONValue {
         [
             "name": .string(edge.name ?? edge.label), "namespace": .optional(edge.namespaceName),
             "ifindex": .number(edge.interface.index), "filtering": .bool(edge.isFilteringForUs),
             "mode": .optional(edge.attachment?.mode.rawValue), "driver": .optional(edge.driver),
-            "profile": .optional(profile?.rawValue), "program": edge.attachment?.json ?? .null,
+            "profile": .optional(settings?.description),
+            "settings": settings?.json ?? .null, "program": edge.attachment?.json ?? .null,
             "sockets": sockets.map { .number($0) } ?? .null, "pinned": .bool(edge.isPinned),
             "instance": .optional(edge.otherInstance), "own_lists": .array(ownLists.map(\.json)),
         ]

@@ -8,15 +8,19 @@ struct Up: EdgeCommand {
         commandName: "up",
         abstract: "Put the edge on an interface, or replace it there without a gap.",
         discussion: """
-            The lists come from the record. Where the edge runs already, the program is replaced in one step: policy \
+            Which rules apply is said by the command line, else by the configuration file, else by the profile. The \
+            lists come from the record. Where the edge runs already, the program is replaced in one step: policy \
             and counters are kept, no packet goes unfiltered. Native mode is tried first, then generic.
 
             Examples:
               vos-fastpath up eth0
+              vos-fastpath up eth0 --switch vlan=off --port 5060 --port 5061
               vos-fastpath up eth0 --mode native --blocked-capacity 1000000
             """)
 
     @OptionGroup var common: CommonOptions
+
+    @OptionGroup var configuration: ConfigurationOptions
 
     @Option(help: "Where the program runs: in the driver (native) or in the stack (generic).")
     var mode: ModeRequest = .auto
@@ -51,8 +55,9 @@ struct Up: EdgeCommand {
         var capacities: [PolicyKind: Int] = [:]
         capacities[.allow] = allowedCapacity
         capacities[.block] = blockedCapacity
+        let settings = try configuration.settings(context.instance)
         let request = UpRequest(
-            interface: iface, mode: mode, object: object, capacities: capacities, force: force)
+            interface: iface, mode: mode, object: object, settings: settings, capacities: capacities, force: force)
         let control = try context.edgeControl()
         let progress = ListProgress(context.output)
         let report: UpReport
@@ -89,6 +94,9 @@ extension Output {
         line(
             Styled(edge.label, .bold),
             Styled(": the edge \(report.replaced == nil ? "is on" : "was replaced"), \(place)"))
+        var rules = "  profile \(report.settings)"
+        if let before = report.settingsBefore, before != report.settings { rules += "; was \(before)" }
+        line(rules)
         var table = Table([.left(""), .right(""), .left("")], indent: 2)
         for list in report.lists {
             let room = "\(Format.count(list.entries)) of \(Format.count(list.capacity)) entries"
@@ -116,6 +124,8 @@ extension UpReport {
             "mode": .optional(edge.attachment?.mode.rawValue),
             "driver": .optional(edge.driver),
             "program": edge.attachment?.json ?? .null,
+            "profile": .string(settings.description),
+            "settings": settings.json,
             "replaced": replaced?.json ?? .null,
             "lists": .array(
                 lists.map { list in

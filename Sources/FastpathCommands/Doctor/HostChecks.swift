@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import FastpathCore
 import FastpathKernel
 import Glibc
 
@@ -24,7 +25,17 @@ struct HostFacts {
     /// Sockets on the SIP port.
     var listeners: [Listener]
 
-    static func gather() -> HostFacts {
+    /// What the configuration file comes to.
+    var configuration: ConfigurationState
+
+    enum ConfigurationState {
+        /// There is none at the path.
+        case missing(path: String)
+        case good(path: String, FilterSettings)
+        case bad(Failure)
+    }
+
+    static func gather(_ instance: Instance) -> HostFacts {
         var name = utsname()
         uname(&name)
         var file = statvfs()
@@ -44,7 +55,18 @@ struct HostFacts {
             isRoot: geteuid() == 0,
             lockdown: chosen.map { String($0.dropFirst().dropLast()) },
             lockedMemoryLimit: limit.rlim_cur == .max ? nil : UInt64(limit.rlim_cur),
-            listeners: Listener.onSIPPort())
+            listeners: Listener.onSIPPort(), configuration: configuration(instance))
+    }
+
+    private static func configuration(_ instance: Instance) -> ConfigurationState {
+        let file = ConfigurationFile(path: instance.configurationPath, isNamed: false)
+        let isThere = file.isThere
+        do throws(Failure) {
+            let settings = try file.read().settings
+            return isThere ? .good(path: file.path, settings) : .missing(path: file.path)
+        } catch {
+            return .bad(error)
+        }
     }
 }
 
@@ -52,7 +74,7 @@ struct HostFacts {
 func hostFindings(_ facts: HostFacts) -> [Finding] {
     [
         kernelFinding(facts), btfFinding(facts), bpfFileSystemFinding(facts), jitFinding(facts), memlockFinding(facts),
-        privilegesFinding(facts), listenerFinding(facts),
+        privilegesFinding(facts), configurationFinding(facts), listenerFinding(facts),
     ]
 }
 
@@ -127,6 +149,14 @@ private func privilegesFinding(_ facts: HostFacts) -> Finding {
             "If 'up' fails, boot with lockdown=integrity.")
     }
     return .ok("privileges", facts.isRoot ? "root" : "CAP_NET_ADMIN and CAP_BPF")
+}
+
+private func configurationFinding(_ facts: HostFacts) -> Finding {
+    switch facts.configuration {
+    case .missing(let path): .ok("config", "no \(path): \(Configuration().settings)")
+    case .good(let path, let settings): .ok("config", "\(path): \(settings)")
+    case .bad(let failure): .fail("config", "\(failure.subject): \(failure.reason)", failure.next)
+    }
 }
 
 private func listenerFinding(_ facts: HostFacts) -> Finding {

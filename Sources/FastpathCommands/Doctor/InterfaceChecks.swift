@@ -19,6 +19,8 @@ struct InterfaceFacts {
     var activeFeatures: Set<String>?
     /// Interfaces on top of this one: VLANs, bonds, bridges.
     var uppers: [String]
+    /// Does the program look through VLAN tags: the one that runs there, else the one that `up` would load?
+    var looksThroughTags: Bool
     /// Programs attached, by mode.
     var programs: [Attached]
 
@@ -30,7 +32,7 @@ struct InterfaceFacts {
         var isEdge: Bool?
     }
 
-    static func gather(_ name: String) throws(Failure) -> InterfaceFacts {
+    static func gather(_ name: String, looksThroughTags: Bool) throws(Failure) -> InterfaceFacts {
         guard let link = try LinkTable.read().first(where: { $0.name == name }) else {
             throw Failure(
                 .noInterface, tried: "find the interface", on: name,
@@ -48,7 +50,7 @@ struct InterfaceFacts {
             mostQueues: channels.map(\.most), processors: onlineProcessors(),
             activeFeatures: ethtool?.activeFeatures(),
             uppers: namesInFolder(folder).filter { $0.hasPrefix("upper_") }.map { String($0.dropFirst(6)) }.sorted(),
-            programs: link.programs.map(attached).sorted { $0.id < $1.id })
+            looksThroughTags: looksThroughTags, programs: link.programs.map(attached).sorted { $0.id < $1.id })
     }
 
     private static func attached(mode: XDPMode, id: UInt32) -> Attached {
@@ -148,10 +150,11 @@ private func vlanFinding(_ facts: InterfaceFacts) -> Finding {
         return .ok("VLAN", isStripping == true ? "no interface on top; the NIC takes tags off" : "no interface on top")
     }
     let names = facts.uppers.joined(separator: ", ")
+    if facts.looksThroughTags { return .ok("VLAN", "\(names) on top; the program looks through two tags") }
     guard isStripping == true else {
         return .warn(
             "VLAN", "\(names) on top: packets with a VLAN tag in the frame are passed unfiltered",
-            "ethtool -K \(facts.name) rxvlan on, or put the edge on the interface on top.")
+            "Turn the switch \(FilterSwitch.vlan.name) on, or put the edge on the interface on top.")
     }
     return .ok("VLAN", "\(names) on top; the NIC takes tags off before the program sees them")
 }

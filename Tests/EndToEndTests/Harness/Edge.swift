@@ -21,7 +21,7 @@ struct Ran: CustomStringConvertible {
     }
 }
 
-func decode<Value: Decodable>(_ text: String) throws -> Value {
+func decode<Value: Decodable>(_ text: String, _ type: Value.Type = Value.self) throws -> Value {
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     return try decoder.decode(Value.self, from: Data(text.utf8))
@@ -48,6 +48,7 @@ struct Edge {
     }
     var pinRoot: String { "/sys/fs/bpf/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") }
     var stateFolder: String { "/var/lib/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") }
+    var configurationFolder: String { "/etc/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") }
     var lockPath: String { "/run/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") + ".lock" }
 
     /// Runs it with any outcome.
@@ -103,7 +104,7 @@ struct Edge {
         for interface in namesInFolder("\(pinRoot)/interfaces") {
             try Shell.run(["rm", "-rf", "--", "\(pinRoot)/interfaces/\(interface)"])
         }
-        try Shell.run(["rm", "-rf", "--", pinRoot, stateFolder, lockPath])
+        try Shell.run(["rm", "-rf", "--", pinRoot, stateFolder, lockPath, configurationFolder])
     }
 }
 
@@ -119,6 +120,13 @@ struct StatsReport: Decodable {
     var total: [String: Int]
 
     func counters(of name: String) -> [String: Int]? { interfaces.first { $0.name == name }?.counters }
+}
+
+/// Of `up`, `status` and `config` with `--json`.
+struct Settings: Decodable, Equatable {
+    var switches: [String: Bool]
+    var ports: [Int]
+    var firstLineLimit: Int?
 }
 
 /// `status --json`
@@ -138,6 +146,7 @@ struct StatusReport: Decodable {
         var mode: String?
         var driver: String?
         var profile: String?
+        var settings: Settings?
         var program: Program?
         var sockets: Int?
         var pinned: Bool
@@ -185,6 +194,7 @@ struct ListReport: Decodable {
 struct UpAnswer: Decodable {
     var interface: String
     var mode: String
+    var profile: String
     var driver: String?
     var notes: [String]
     var warnings: [String]
