@@ -123,7 +123,6 @@ print_targets() {
 }
 
 "$work/abi" reasons > "$work/tables/reasons"
-"$work/abi" switches > "$work/tables/switches"
 print_maps > "$work/tables/maps"
 "$work/abi" limits > "$work/tables/limits"
 "$work/abi" switches > "$work/tables/switches"
