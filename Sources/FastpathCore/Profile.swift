@@ -11,6 +11,7 @@ public enum Profile: String, Hashable, Sendable, CaseIterable {
     /// What `up` takes where nobody says.
     public static let `default` = Profile.carrier
 
+    /// What the program is loaded with where nothing is set by itself.
     public var settings: FilterSettings { self == .classic ? .classic : .carrier }
 }
 

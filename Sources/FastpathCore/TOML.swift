@@ -2,6 +2,7 @@
 
 /// A value of a TOML file, with the line that it begins in.
 public struct TOMLValue: Hashable, Sendable {
+    /// The types that are read.
     public enum Content: Hashable, Sendable {
         case string(String)
         case integer(Int)
@@ -9,6 +10,7 @@ public struct TOMLValue: Hashable, Sendable {
         case array([TOMLValue])
     }
 
+    /// What it is.
     public var content: Content
     /// Counted from 1.
     public var line: Int
@@ -26,17 +28,21 @@ public struct TOMLValue: Hashable, Sendable {
 
 /// A key with its value.
 public struct TOMLEntry: Hashable, Sendable {
+    /// Without quotes.
     public var key: String
     /// The key's line.
     public var line: Int
+    /// What stands behind the `=`.
     public var value: TOMLValue
 }
 
 /// A `[table]`; the first of a document, without a name, holds what stands before all others.
 public struct TOMLTable: Hashable, Sendable {
+    /// Empty for the first.
     public var name: String
     /// The line of its head.
     public var line: Int
+    /// In the file's order; no key is there twice.
     public var entries: [TOMLEntry] = []
 }
 
