@@ -71,14 +71,16 @@ enum fastpath_map_entries {
  */
 #define FASTPATH_REASONS(X)                                                                                  \
 	X(IGNORED, ignored, 255, PASS, "Not SIP on UDP 5060",                                                \
-	  "Not a whole IPv4 UDP header with destination port 5060: left to the kernel, not counted.")        \
+	  "No whole UDP header with a destination port that is filtered (in classic: IPv4, 5060): left to "  \
+	  "the kernel, not counted.")                                                                        \
 	X(OPTIONS_DROPPED, options_dropped, 0, DROP, "OPTIONS dropped (stealth)",                            \
 	  "OPTIONS from a source that is not in allowed_ips: dropped, so that a scanner sees nothing.")      \
 	X(BLOCKED, blocked, 3, DROP, "Blocked (DoS list)",                                                   \
-	  "The source is in blocked_ips: everything it sends to UDP 5060 is dropped.")                       \
+	  "The source is in blocked_ips: everything it sends to a SIP port is dropped.")                     \
 	X(MALFORMED, malformed, 4, DROP, "Malformed (dropped)",                                              \
-	  "No \"SIP/2.0\" in the first 64 bytes of a payload of 20 bytes or more, or a REGISTER too short "  \
-	  "to have one: dropped.")                                                                           \
+	  "No \"SIP/2.0\" where it must stand (in classic the first 64 bytes of a payload of 20 bytes or "   \
+	  "more, in carrier the first line), or a REGISTER too short to have one; in carrier also what "     \
+	  "hides a method: dropped.")                                                                        \
 	X(REDIRECTED, redirected, 1, REDIRECT, "Redirected (AF_XDP)",                                        \
 	  "Good SIP, and xsks_map holds a socket for the receive queue: redirected to AF_XDP.")              \
 	X(PASSED, passed, 2, PASS, "Passed to stack",                                                        \
