@@ -29,22 +29,13 @@ import Testing
         for row in Self.rows {
             let twin = try Twin(row, object: "build/tests/one_buffer.bpf.o")
             try twin.expect(row.reason, of: row.frame)
-            for count in TestRun.shortestFrame..<min(row.frame.count, 200) {
-                let frame = Array(row.frame[..<count])
-                try twin.expect(twin.reference.judge(frame), of: frame)
-            }
+            try twin.expectAgreementOnCuts(of: row.frame, upTo: 200)
         }
     }
 
     @Test("every frame cut short at every byte: the program agrees with the reference filter")
     func truncated() throws {
-        for row in Self.rows where row.frame.count < 200 {
-            let twin = try Twin(row)
-            for count in TestRun.shortestFrame..<row.frame.count {
-                let frame = Array(row.frame[..<count])
-                try twin.expect(twin.reference.judge(frame), of: frame)
-            }
-        }
+        for row in Self.rows where row.frame.count < 200 { try Twin(row).expectAgreementOnCuts(of: row.frame) }
     }
 
     @Test("SIP/2.0 is found at each of its 58 places and nowhere else")

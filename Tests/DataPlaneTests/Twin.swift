@@ -41,6 +41,18 @@ final class Twin {
     }
 }
 
+extension Twin {
+    /// The frame cut short at every byte: the program must agree with the reference filter.
+    func expectAgreementOnCuts(
+        of frame: [UInt8], upTo end: Int = .max, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        for count in TestRun.shortestFrame..<max(TestRun.shortestFrame, min(frame.count, end)) {
+            let cut = Array(frame[..<count])
+            try expect(reference.judge(cut), of: cut, sourceLocation: sourceLocation)
+        }
+    }
+}
+
 /// The rows of a file beside this one.
 func fixture(_ name: String) -> [FrameRow] {
     do {
