@@ -3,8 +3,7 @@
 #ifndef FASTPATH_JUDGE_H
 #define FASTPATH_JUDGE_H
 
-/* STUN (RFC 8489 section 5): two zero bits, 14 of type, 16 of length without this header, the magic cookie.
- */
+/* STUN (RFC 8489 section 5): two zero bits, a type, a length without this header, the magic cookie. */
 #define STUN_HEADER_LENGTH 20
 #define STUN_MAGIC_COOKIE  0x2112a442
 

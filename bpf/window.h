@@ -7,8 +7,7 @@
 struct window {
 	const __u8 *bytes;
 	const void *end; /* of readable memory, at or behind the window's */
-	bool is_short; /* the payload is shorter than FASTPATH_SHORT_PAYLOAD: the first nine bytes can be read
-			*/
+	bool is_short;	 /* below FASTPATH_SHORT_PAYLOAD: only the first nine bytes can be read */
 };
 
 enum opened {
