@@ -102,8 +102,7 @@ ON_ITS_OWN int copied_line_has_version(void)
 		length = copy->line_length;
 		if (probe >= length)
 			break;
-		/* Also where the byte is not in the string: what is compared then cannot be wrong, only in
-		 * vain. */
+		/* Also where the byte is not in the string: a match is one there too. */
 		start = (start + probe - SIP_VERSION_LENGTH) & (FASTPATH_FIRST_LINE_LIMIT - 1);
 		if (sip_is_response(*(const __u64 *)(copy->bytes + start)) &&
 		    start + SIP_VERSION_LENGTH <= length)

@@ -88,8 +88,7 @@ ON_ITS_OWN __u64 skip_extensions(struct xdp_md *ctx, __u32 offset, __u32 protoco
 	return SKIPPED(SKIPPED_TOO_MANY, 0, 0);
 }
 
-/* RFC 8504 section 5.3 lets a node set such limits; without one, more headers would hide a datagram from the
- * rules. */
+/* RFC 8504 section 5.3 lets a node set such limits; without one, more headers would hide a datagram. */
 static __always_inline enum fastpath_reason judge_too_many_extensions(__u64 on, struct source source)
 {
 	if (is_blocked(source))

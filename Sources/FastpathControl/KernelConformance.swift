@@ -7,8 +7,7 @@ extension AddressMap: PolicyMapPort {}
 extension KernelEdges: EdgeKernelPort {
     public func attach(
         _ interface: InterfaceID, object: String?, policy: [PolicyKind: AddressMap], settings: FilterSettings,
-        mode: ModeRequest,
-        force: Bool
+        mode: ModeRequest, force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
         try attach(interface, object: object, policy: policy, settings: settings, modes: mode.modes, force: force)
     }

@@ -57,15 +57,14 @@ public protocol EdgeKernelPort {
     /// Makes `map` the shared one: its pin takes the place of the old in one rename.
     func share(_ map: PolicyMap, as kind: PolicyKind) throws(Failure)
 
-    /// Loads the program with `settings`, and with `policy` as its lists, and puts it on the interface: in place of the program of
-    /// ours that is there, in one atomic step that keeps its counters and sockets, or as the first.
+    /// Loads the program with `settings`, and with `policy` as its lists, and puts it on the interface: in place of the
+    /// program of ours that is there, in one atomic step that keeps its counters and sockets, or as the first.
     /// `object` is a path, or nil for the built-in object. With `force`, a foreign program is replaced and a
     /// change of mode makes a short gap. Pins what it attached. Returns the new state and notes for the
     /// operator (why native was refused, say).
     func attach(
         _ interface: InterfaceID, object: String?, policy: [PolicyKind: PolicyMap], settings: FilterSettings,
-        mode: ModeRequest,
-        force: Bool
+        mode: ModeRequest, force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String])
 
     /// What the program of ours on `edge` was loaded with, as the kernel has it; nil where it holds what this version

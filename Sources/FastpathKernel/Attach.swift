@@ -6,12 +6,11 @@ import Glibc
 extension KernelEdges {
     /// Loads the program with `policy` as its lists and puts it on the interface: in place of ours that is
     /// there, in one atomic step that keeps counters and sockets, or as the first. Tries `modes` in turn.
-    /// `object` is a path, or nil for the built-in one; `settings` are what it is loaded with. With `force`, a foreign program is replaced, and a
-    /// change of mode is made by detaching first. Pins what it attached.
+    /// `object` is a path, or nil for the built-in one; `settings` are what it is loaded with. With `force`, a foreign
+    /// program is replaced, and a change of mode is made by detaching first. Pins what it attached.
     public func attach(
         _ interface: InterfaceID, object path: String?, policy: [PolicyKind: AddressMap],
-        settings: FilterSettings = .classic,
-        modes: [XDPMode], force: Bool
+        settings: FilterSettings = .classic, modes: [XDPMode], force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
         let namespace = try namespace(of: interface)
         return try namespace.perform { () throws(Failure) in
