@@ -3,10 +3,12 @@
 #ifndef FASTPATH_DATAGRAM_H
 #define FASTPATH_DATAGRAM_H
 
-/* Where a packet came from; network byte order. */
+/* Where a packet came from. */
 struct source {
-	__u64 ipv6[2];
-	__u32 ipv4;
+	/* The upper half of an IPv6 address, or an IPv4 address; host byte order. */
+	__u64 high;
+	/* The lower half of an IPv6 address. */
+	__u64 low;
 	bool is_ipv6;
 };
 
@@ -25,6 +27,8 @@ struct sip_datagram {
 	bool has_no_source_port; /* it is 0 */
 	__u32 payload_offset;	 /* bytes from the start of the frame */
 	__s32 payload_length;	 /* bytes, as the headers claim: the frame may hold fewer; below 0 for none */
+	__u32 kinds;		 /* what the lists say of the source: FASTPATH_POLICY_BLOCK and so on */
+	enum fastpath_class class;
 };
 
 #endif /* FASTPATH_DATAGRAM_H */

@@ -97,15 +97,17 @@ ON_ITS_OWN int copied_line_has_version(void)
 #pragma clang loop unroll(disable)
 	for (__u32 probe = SIP_VERSION_LENGTH - 1; probe < FASTPATH_FIRST_LINE_LIMIT;
 	     probe += SIP_VERSION_LENGTH) {
-		__u64 start = places[copy->bytes[probe]], length;
+		__u64 start = places[copy->bytes[probe]], length = copy->line_length, wrong;
 
-		length = copy->line_length;
 		if (probe >= length)
 			break;
 		/* Also where the byte is not in the string: a match is one there too. */
 		start = (start + probe - SIP_VERSION_LENGTH) & (FASTPATH_FIRST_LINE_LIMIT - 1);
-		if (sip_is_response(*(const __u64 *)(copy->bytes + start)) &&
-		    start + SIP_VERSION_LENGTH <= length)
+		/* Other bytes, or behind the line's end: in one number, for one way through the loop. */
+		wrong = (*(const __u64 *)(copy->bytes + start) & SEVEN_BYTES) ^ WORD_VERSION;
+		wrong |= (length - SIP_VERSION_LENGTH - start) >> 63;
+		asm volatile("" : "+r"(wrong));
+		if (!wrong)
 			return 1;
 	}
 	return 0;

@@ -47,6 +47,19 @@ static __always_inline bool is_stun(struct xdp_md *ctx, struct sip_datagram *sip
 	return bpf_ntohs(*(const __be16 *)(bytes + 2)) == sip->payload_length - STUN_HEADER_LENGTH;
 }
 
+/* The reason to drop what is malformed, or PASSED. */
+static __always_inline enum fastpath_reason malformed(__u64 on)
+{
+	return drops(on, FASTPATH_REASON_MALFORMED) ? FASTPATH_REASON_MALFORMED : FASTPATH_REASON_PASSED;
+}
+
+static __always_inline enum fastpath_class class_of(__u64 first_word, const __u8 *window, bool loosely)
+{
+	if (sip_is_register(first_word, window, loosely))
+		return FASTPATH_CLASS_REGISTER;
+	return sip_is_invite(first_word, loosely) ? FASTPATH_CLASS_INVITE : FASTPATH_CLASS_OTHER;
+}
+
 /* The reason to drop what the window shows, or PASSED. */
 static __always_inline enum fastpath_reason
 judge_window(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip, const struct window *window)
@@ -54,23 +67,25 @@ judge_window(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip, const struc
 	__u64 first_word = sip_first_word(window->bytes);
 	bool loosely = IS_ON(on, EVASION);
 
-	if (sip_is_options(first_word, loosely) && !is_allowed(sip->source))
+	if (sip_is_options(first_word, loosely) && !is_allowed(on, sip) && drops(on, FASTPATH_REASON_OPTIONS_DROPPED))
 		return FASTPATH_REASON_OPTIONS_DROPPED;
-	if (IS_ON(on, VERSIONS) ? is_any_version(window->bytes) : sip_is_response(first_word))
+	if (IS_ON(on, VERSIONS) ? is_any_version(window->bytes) : sip_is_response(first_word)) {
+		sip->class = FASTPATH_CLASS_EXEMPT;
 		return FASTPATH_REASON_PASSED;
-	if (window->is_short)
-		return sip_is_register(first_word, window->bytes, loosely) ? FASTPATH_REASON_MALFORMED
-									   : FASTPATH_REASON_PASSED;
-	return shows_version(ctx, on, sip, window) ? FASTPATH_REASON_PASSED : FASTPATH_REASON_MALFORMED;
+	}
+	if (IS_ON(on, LIMITS))
+		sip->class = forget(class_of(first_word, window->bytes, loosely), first_word);
+	if (window->is_short ? !sip_is_register(first_word, window->bytes, loosely)
+			     : shows_version(ctx, on, sip, window))
+		return FASTPATH_REASON_PASSED;
+	return malformed(on);
 }
 
 /* The reason to drop a payload with no room for a method and a blank, or PASSED. */
 static __always_inline enum fastpath_reason judge_too_short(__u64 on, const struct sip_datagram *sip)
 {
 	/* The rest of the method would come by with the next fragment, unseen. */
-	if (IS_ON(on, EVASION) && sip->is_fragment)
-		return FASTPATH_REASON_MALFORMED;
-	return FASTPATH_REASON_PASSED;
+	return IS_ON(on, EVASION) && sip->is_fragment ? malformed(on) : FASTPATH_REASON_PASSED;
 }
 
 /*
@@ -97,7 +112,7 @@ static __always_inline bool judge_odd_start(struct xdp_md *ctx, __u64 on, struct
 	if (!IS_ON(on, EVASION))
 		return false;
 	if (blanks > FASTPATH_BLANK_LIMIT) {
-		*reason = FASTPATH_REASON_MALFORMED;
+		*reason = malformed(on);
 		return true;
 	}
 	sip->payload_offset += blanks;
@@ -139,21 +154,37 @@ static __always_inline enum fastpath_reason redirect(struct xdp_md *ctx)
 									    : FASTPATH_REASON_PASSED;
 }
 
-static __always_inline enum fastpath_reason judge_datagram(struct xdp_md *ctx, __u64 on,
+/* The reason to drop a datagram of a source that is neither blocked nor trusted, or PASSED. */
+static __always_inline enum fastpath_reason judge_stranger(struct xdp_md *ctx, __u64 on,
 							   struct sip_datagram *sip)
 {
 	enum fastpath_reason reason;
+
+	if (IS_ON(on, EVASION) && sip->has_no_source_port && drops(on, FASTPATH_REASON_MALFORMED))
+		return FASTPATH_REASON_MALFORMED;
+	sip->class = FASTPATH_CLASS_OTHER;
+	reason = judge_payload(ctx, on, sip);
+	if (reason == FASTPATH_REASON_PASSED && IS_ON(on, LIMITS) && !is_allowed(on, sip) &&
+	    is_over_limit(&sip->source, sip->class) && drops(on, FASTPATH_REASON_RATE_LIMITED))
+		return FASTPATH_REASON_RATE_LIMITED;
+	return reason;
+}
+
+static __always_inline enum fastpath_reason judge_datagram(struct xdp_md *ctx, __u64 on,
+							   struct sip_datagram *sip)
+{
 	bool is_fragment = sip->is_fragment;
 
-	if (is_blocked(sip->source))
+	if (is_blocked(on, &sip->source, &sip->kinds) && drops(on, FASTPATH_REASON_BLOCKED))
 		return FASTPATH_REASON_BLOCKED;
-	if (IS_ON(on, EVASION) && sip->has_no_source_port)
-		return FASTPATH_REASON_MALFORMED;
-	reason = judge_payload(ctx, on, sip);
+	if (!is_trusted(sip->kinds)) {
+		enum fastpath_reason reason = judge_stranger(ctx, on, sip);
+
+		if (reason != FASTPATH_REASON_PASSED)
+			return reason;
+	}
 	/* A fragment waits for the others in the kernel. */
-	if (reason != FASTPATH_REASON_PASSED || (IS_ON(on, FRAGMENTS) && is_fragment))
-		return reason;
-	return redirect(ctx);
+	return IS_ON(on, FRAGMENTS) && is_fragment ? FASTPATH_REASON_PASSED : redirect(ctx);
 }
 
 #endif /* FASTPATH_JUDGE_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * Every map of the program. Names, types and sizes are public (fastpath_abi.h):
+ * The maps of the program but those of the policy table. Names, types and sizes are public (fastpath_abi.h):
  * operators read and write them with bpftool, and the loader may set other
  * sizes at load time.
  */
@@ -60,5 +60,72 @@ struct {
 	__type(value, struct line_copy);
 	__uint(max_entries, 1);
 } line_copies SEC(".maps");
+
+/* What is remembered of the packet in hand, and how many were not sampled since the last. One value a CPU. */
+struct packet_note {
+	struct source source;
+	__u32 payload_offset;
+	__s32 payload_length;
+	__u32 would_be; /* of enum fastpath_reason: the first rule in dry run that found it guilty; or IGNORED */
+	__u32 skipped;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct packet_note);
+	__uint(max_entries, 1);
+} packet_notes SEC(".maps");
+
+/* Key: FASTPATH_NOTE_*. Value: packets, one cell a CPU. The program writes, user space reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, FASTPATH_NOTES_ENTRIES);
+} edge_notes SEC(".maps");
+
+/*
+ * When the next packet of a source is due (struct fastpath_limit_line). The
+ * loader gives it FASTPATH_LIMIT_LINES where there are limits.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct fastpath_limit_line);
+	__uint(max_entries, 1);
+} limit_cells SEC(".maps");
+
+/* When the next packet of all strangers together is due, in 1/1024 of a microsecond. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} limit_budget SEC(".maps");
+
+/* Which decisions are sampled: user space writes, the program reads (and counts in `taken`). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct fastpath_sample_control);
+	__uint(max_entries, 1);
+} sample_control SEC(".maps");
+
+/* Key: CPU. Who reads samples opens a perf buffer there; closed, it is gone, however its process ended. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} samples SEC(".maps");
+
+/* Whose packets rules in dry run would have dropped: the most recent ones. The program writes, user space reads.
+ * The loader gives it FASTPATH_DRY_RUN_SOURCES_ENTRIES where a rule is in dry run. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct fastpath_dry_run_key);
+	__type(value, struct fastpath_dry_run_source);
+	__uint(max_entries, 1);
+} dry_run_sources SEC(".maps");
 
 #endif /* FASTPATH_MAPS_H */

@@ -25,9 +25,11 @@ struct outer_headers {
 };
 
 /* A later fragment, perhaps of a datagram to a SIP port: it has no ports. */
-static __always_inline enum fastpath_reason judge_later_fragment(__u64 on, struct source source)
+static __always_inline enum fastpath_reason judge_later_fragment(__u64 on, const struct source *source)
 {
-	return IS_ON(on, FRAGMENTS) && is_blocked(source) ? FASTPATH_REASON_BLOCKED : FASTPATH_REASON_IGNORED;
+	if (IS_ON(on, FRAGMENTS) && is_blocked_rarely(on, source) && drops(on, FASTPATH_REASON_BLOCKED))
+		return FASTPATH_REASON_BLOCKED;
+	return FASTPATH_REASON_IGNORED;
 }
 
 static __always_inline enum fastpath_reason parse_ipv4(__u64 on, __u32 offset, const struct iphdr *ip,
@@ -37,10 +39,10 @@ static __always_inline enum fastpath_reason parse_ipv4(__u64 on, __u32 offset, c
 
 	if (ip->version != 4 || ip->ihl < 5 || ip->protocol != IPPROTO_UDP)
 		return FASTPATH_REASON_IGNORED;
-	packet->source = (struct source){.ipv4 = ip->saddr};
+	packet->source = (struct source){.high = bpf_ntohl(ip->saddr)};
 	/* Only the first fragment has the UDP header. */
 	if (ip->frag_off & bpf_htons(FRAGMENT_OFFSET_MASK))
-		return judge_later_fragment(on, packet->source);
+		return judge_later_fragment(on, &packet->source);
 	packet->is_fragment = ip->frag_off & bpf_htons(MORE_FRAGMENTS);
 	packet->udp_offset = offset + header_length;
 	packet->left = (__s32)bpf_ntohs(ip->tot_len) - (__s32)header_length;
@@ -54,6 +56,22 @@ static __always_inline bool is_tag(__be16 type)
 	return type == bpf_htons(ETHERTYPE_8021Q) || type == bpf_htons(ETHERTYPE_8021AD);
 }
 
+#include "unfiltered.h"
+
+/* From here on there is one way for both families. */
+static __always_inline bool forget_family(struct ip_packet *packet)
+{
+	__u64 unknown = packet->source.high, offset = forget(packet->udp_offset, unknown);
+
+	packet->source.low = forget(packet->source.low, unknown);
+	packet->source.is_ipv6 = forget(packet->source.is_ipv6, unknown) & 1;
+	packet->is_fragment = forget(packet->is_fragment, unknown) & 1;
+	packet->left = forget(packet->left, unknown);
+	asm volatile("" : "+r"(offset));
+	packet->udp_offset = offset;
+	return offset <= LARGEST_OFFSET;
+}
+
 static __always_inline enum fastpath_reason judge_udp(struct xdp_md *ctx, __u64 on,
 						      const struct ip_packet *packet)
 {
@@ -63,8 +81,12 @@ static __always_inline enum fastpath_reason judge_udp(struct xdp_md *ctx, __u64 
 	__s32 length;
 
 	udp = frame_bytes(ctx, packet->udp_offset, sizeof(*udp), &udp_copy);
-	if (!udp || !is_sip_port(on, udp->dest))
+	if (!udp)
 		return FASTPATH_REASON_IGNORED;
+	if (!is_sip_port(on, udp->dest)) {
+		note_other_port(ctx, on, packet->udp_offset + sizeof(*udp));
+		return FASTPATH_REASON_IGNORED;
+	}
 	length = bpf_ntohs(udp->len);
 	if (length < (__s32)sizeof(*udp))
 		return FASTPATH_REASON_IGNORED;
@@ -81,6 +103,7 @@ static __always_inline enum fastpath_reason judge_udp(struct xdp_md *ctx, __u64 
 	sip.is_fragment = packet->is_fragment;
 	sip.payload_offset = packet->udp_offset + sizeof(*udp);
 	sip.payload_length = length - (__s32)sizeof(*udp);
+	note_datagram(on, &sip);
 	return judge_datagram(ctx, on, &sip);
 }
 
@@ -90,7 +113,7 @@ static __always_inline enum fastpath_reason judge_frame(struct xdp_md *ctx, __u6
 	struct outer_headers outer_copy;
 	enum fastpath_reason reason;
 	const struct ethhdr *ethernet;
-	struct ip_packet packet;
+	struct ip_packet packet = {};
 	const struct iphdr *ip;
 	__u64 offset = sizeof(*ethernet);
 	__be16 type;
@@ -123,9 +146,15 @@ static __always_inline enum fastpath_reason judge_frame(struct xdp_md *ctx, __u6
 		reason = parse_ipv4(on, offset, ip, &packet);
 	else if (IS_ON(on, IPV6) && type == bpf_htons(ETHERTYPE_IPV6))
 		reason = parse_ipv6(ctx, on, offset, &packet);
-	else
+	else {
+		note_unfiltered_type(ctx, on, offset, type);
 		return FASTPATH_REASON_IGNORED;
-	return reason == FASTPATH_REASON_PASSED ? judge_udp(ctx, on, &packet) : reason;
+	}
+	if (reason != FASTPATH_REASON_PASSED)
+		return reason;
+	if (IS_ON(on, IPV6) && !forget_family(&packet))
+		return FASTPATH_REASON_IGNORED; /* cannot be */
+	return judge_udp(ctx, on, &packet);
 }
 
 #endif /* FASTPATH_PARSE_H */

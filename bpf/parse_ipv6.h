@@ -89,11 +89,13 @@ ON_ITS_OWN __u64 skip_extensions(struct xdp_md *ctx, __u32 offset, __u32 protoco
 }
 
 /* RFC 8504 section 5.3 lets a node set such limits; without one, more headers would hide a datagram. */
-static __always_inline enum fastpath_reason judge_too_many_extensions(__u64 on, struct source source)
+static __always_inline enum fastpath_reason judge_too_many_extensions(__u64 on, const struct source *source)
 {
-	if (is_blocked(source))
+	if (is_blocked_rarely(on, source) && drops(on, FASTPATH_REASON_BLOCKED))
 		return FASTPATH_REASON_BLOCKED;
-	return IS_ON(on, EVASION) ? FASTPATH_REASON_MALFORMED : FASTPATH_REASON_IGNORED;
+	if (IS_ON(on, EVASION) && drops(on, FASTPATH_REASON_MALFORMED))
+		return FASTPATH_REASON_MALFORMED;
+	return FASTPATH_REASON_IGNORED;
 }
 
 static __always_inline enum fastpath_reason parse_ipv6(struct xdp_md *ctx, __u64 on, __u32 offset,
@@ -108,18 +110,19 @@ static __always_inline enum fastpath_reason parse_ipv6(struct xdp_md *ctx, __u64
 	ip = frame_bytes(ctx, offset, sizeof(*ip), &ip_copy);
 	if (!ip || ip->version != 6)
 		return FASTPATH_REASON_IGNORED;
-	__builtin_memcpy(source.ipv6, &ip->saddr, sizeof(source.ipv6));
+	source.high = bpf_be64_to_cpu(*(const __be64 *)&ip->saddr.in6_u.u6_addr8[0]);
+	source.low = bpf_be64_to_cpu(*(const __be64 *)&ip->saddr.in6_u.u6_addr8[8]);
 	offset += sizeof(*ip);
 	payload_length = bpf_ntohs(ip->payload_len);
 	/* With extension headers or without: one way for both. */
 	if (ip->nexthdr == IPPROTO_UDP)
-		skipped = forget(SKIPPED(SKIPPED_TO_UDP, false, offset), source.ipv6[0]);
+		skipped = forget(SKIPPED(SKIPPED_TO_UDP, false, offset), source.high);
 	else
 		skipped = skip_extensions(ctx, offset, ip->nexthdr);
 	if (SKIPPED_WHAT(skipped) == SKIPPED_TO_FRAGMENT)
-		return judge_later_fragment(on, source);
+		return judge_later_fragment(on, &source);
 	if (SKIPPED_WHAT(skipped) == SKIPPED_TOO_MANY)
-		return judge_too_many_extensions(on, source);
+		return judge_too_many_extensions(on, &source);
 	udp_offset = SKIPPED_OFFSET(skipped);
 	/* The bound is to be known of the number that is used. */
 	asm volatile("" : "+r"(udp_offset));

@@ -1,21 +1,73 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* What the operator's lists say of a source. */
+/* What the operator's lists say of a source: the policy table's entries, and the public maps. */
 #ifndef FASTPATH_POLICY_H
 #define FASTPATH_POLICY_H
 
-static __always_inline bool is_blocked(struct source source)
+static __always_inline bool is_in(__u64 on, void *public_map, const struct source *source)
 {
-	__u32 key = source.ipv4; /* else all of `source` would be laid out in memory */
+	__u32 key = bpf_htonl(source->high);
 
-	return !source.is_ipv6 && bpf_map_lookup_elem(&blocked_ips, &key) != NULL;
+	/* What is learnt here of the family is not to be remembered: it would make two ways of all that follows. */
+	if (IS_ON(on, IPV6) && forget(source->is_ipv6, source->high) & 1)
+		return false;
+	return bpf_map_lookup_elem(public_map, &key) != NULL;
 }
 
-/* May the source send OPTIONS? */
-static __always_inline bool is_allowed(struct source source)
+/* What the policy table says. */
+static __always_inline struct policy_answer ask_table(__u64 on, const struct source *source)
 {
-	__u32 key = source.ipv4;
+	if (!IS_ON(on, POLICY))
+		return (struct policy_answer){};
+	if (IS_ON(on, IPV6) && source->is_ipv6)
+		return policy_look_up6(source->high, source->low);
+	return policy_look_up4(source->high);
+}
 
-	return !source.is_ipv6 && bpf_map_lookup_elem(&allowed_ips, &key) != NULL;
+/* Trust beats block. */
+static __always_inline bool is_trusted(__u32 kinds)
+{
+	return kinds & FASTPATH_POLICY_TRUST;
+}
+
+/* Is the source blocked? Then its packet is counted where the list has it. `kinds`: of all entries that cover it. */
+static __always_inline bool is_blocked(__u64 on, const struct source *source, __u32 *kinds)
+{
+	struct policy_answer answer = ask_table(on, source);
+
+	*kinds = answer.kinds;
+	if (is_trusted(answer.kinds))
+		return false;
+	if (answer.kinds & FASTPATH_POLICY_BLOCK) {
+		policy_count_hit(answer.record);
+		return true;
+	}
+	return !IS_ON(on, FROZEN_MAPS) && is_in(on, &blocked_ips, source);
+}
+
+/* The same for the few packets that have no payload to look at: walked once, wherever it is called. */
+ON_ITS_OWN int is_blocked_on_its_own(__u64 high, __u64 low, __u32 is_ipv6)
+{
+	struct source source = {.high = high, .low = low, .is_ipv6 = is_ipv6};
+	__u32 kinds;
+
+	return is_blocked(settings.switches, &source, &kinds);
+}
+
+static __always_inline bool is_blocked_rarely(__u64 on, const struct source *source)
+{
+	__u32 kinds;
+
+	if (IS_ON(on, POLICY))
+		return is_blocked_on_its_own(source->high, source->low, source->is_ipv6);
+	return is_blocked(on, source, &kinds);
+}
+
+/* May the source send OPTIONS, and as much as it likes? */
+static __always_inline bool is_allowed(__u64 on, const struct sip_datagram *sip)
+{
+	if (IS_ON(on, POLICY) && sip->kinds & FASTPATH_POLICY_ALLOW)
+		return true;
+	return !IS_ON(on, FROZEN_MAPS) && is_in(on, &allowed_ips, &sip->source);
 }
 
 #endif /* FASTPATH_POLICY_H */

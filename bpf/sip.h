@@ -16,7 +16,9 @@
 #define WORD_OPTIONS  WORD8('O', 'P', 'T', 'I', 'O', 'N', 'S', ' ')
 #define WORD_REGISTER WORD8('R', 'E', 'G', 'I', 'S', 'T', 'E', 'R')
 #define WORD_VERSION  WORD8('S', 'I', 'P', '/', '2', '.', '0', 0)
+#define WORD_INVITE   WORD8('I', 'N', 'V', 'I', 'T', 'E', ' ', 0)
 #define SEVEN_BYTES   ((1ULL << 56) - 1)
+#define SIX_BYTES     ((1ULL << 48) - 1)
 
 /* Bytes of the shortest that is looked for: "OPTIONS ". */
 #define SIP_SHORTEST 8
@@ -51,6 +53,15 @@ static __always_inline bool sip_is_register(__u64 first_word, const __u8 *window
 	if (!loosely)
 		return first_word == WORD_REGISTER && window[8] == ' ';
 	return (first_word | LOWER_CASE) == (WORD_REGISTER | LOWER_CASE) && sip_ends_method(window[8]);
+}
+
+/* Does the payload start with "INVITE " (seven bytes)? */
+static __always_inline bool sip_is_invite(__u64 first_word, bool loosely)
+{
+	if (!loosely)
+		return (first_word & SEVEN_BYTES) == WORD_INVITE;
+	return ((first_word | LOWER_CASE) & SIX_BYTES) == ((WORD_INVITE | LOWER_CASE) & SIX_BYTES) &&
+	       sip_ends_method(first_word >> 48 & 0xff);
 }
 
 /* A response starts with the version (RFC 3261 section 7.2); no need to search for it then. */

@@ -9,11 +9,16 @@
 #include <bpf/bpf_helpers.h>
 
 #include "fastpath_abi.h"
+#include "fastpath_policy.h"
+#include "datagram.h"
 #include "maps.h"
 #include "settings.h"
+#include "clock.h"
 #include "frame.h"
-#include "datagram.h"
+#include "policy_table.h"
 #include "policy.h"
+#include "ratelimit.h"
+#include "notes.h"
 #include "sip.h"
 #include "window.h"
 #include "first_line.h"
@@ -21,16 +26,20 @@
 #include "parse.h"
 
 /* Everything that is counted goes out here. */
-static __always_inline int answer(enum fastpath_reason reason)
+static __always_inline int answer(struct xdp_md *ctx, __u64 on, enum fastpath_reason reason)
 {
-	__u32 counter = reason;
+	__u32 counter = reason, would_be = FASTPATH_REASON_IGNORED;
 	__u64 *packets;
 
+	if (IS_ON(on, DRY_RUN))
+		would_be = finish_notes(ctx);
 	if (reason == FASTPATH_REASON_IGNORED)
 		return XDP_PASS;
 	packets = bpf_map_lookup_elem(&xdp_counters, &counter);
 	if (packets)
 		*packets += 1;
+	if (IS_ON(on, EVENTS))
+		sample_decision(ctx, reason, would_be);
 	if (reason == FASTPATH_REASON_PASSED)
 		return XDP_PASS;
 	return reason == FASTPATH_REASON_REDIRECTED ? XDP_REDIRECT : XDP_DROP;
@@ -42,7 +51,8 @@ int sip_xdp_prog(struct xdp_md *ctx)
 	__u64 on = settings.switches;
 
 	/* In the second place the compiler knows that all are off. */
-	return on ? answer(judge_frame(ctx, on)) : answer(judge_frame(ctx, 0));
+	begin_notes(on);
+	return on ? answer(ctx, on, judge_frame(ctx, on)) : answer(ctx, 0, judge_frame(ctx, 0));
 }
 
 char LICENSE[] SEC("license") = "GPL";

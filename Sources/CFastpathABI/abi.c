@@ -21,6 +21,12 @@ static const struct fastpath_switch_info switches[] = {
 #undef X
 };
 
+static const struct fastpath_class_info classes[] = {
+#define X(NAME, name, sentence) {#name, sentence},
+	FASTPATH_CLASSES(X)
+#undef X
+};
+
 const struct fastpath_map_info *fastpath_map_row(enum fastpath_map map)
 {
 	return &maps[map];
@@ -34,6 +40,11 @@ const struct fastpath_reason_info *fastpath_reason_row(uint32_t index)
 const struct fastpath_switch_info *fastpath_switch_row(uint32_t index)
 {
 	return index < sizeof(switches) / sizeof(switches[0]) ? &switches[index] : NULL;
+}
+
+const struct fastpath_class_info *fastpath_class_row(uint32_t index)
+{
+	return index < sizeof(classes) / sizeof(classes[0]) ? &classes[index] : NULL;
 }
 
 /* Every counted reason has a slot of its own in xdp_counters; the uncounted one has none. */

@@ -5,12 +5,26 @@ public enum ConfigurationKey: String, Hashable, Sendable, CaseIterable {
     case profile
     case ports
     case firstLineLimit = "first_line_limit"
+    case liveMaps = "live_maps"
+    case dryRun = "dry_run"
+    case policyMemory = "policy_memory"
+    case maxBlockShare = "max_block_share"
+}
+
+/// Words of the configuration that are no names of something else.
+public enum LimitKey {
+    /// In the table of limits: what all strangers together may send.
+    public static let budget = "budget"
+    /// In a list of rules: all of them.
+    public static let all = "all"
 }
 
 /// A table of the configuration file.
 public enum ConfigurationTable: String, Hashable, Sendable, CaseIterable {
     /// A key for each ``FilterSwitch``, by its name.
     case switches
+    /// A key for each ``RequestClass``, by its name, and ``LimitKey/budget``.
+    case limits
 }
 
 /// What somebody said about how the edge shall be: a file, or a command line. What they did not say is nil or missing.
@@ -23,15 +37,38 @@ public struct Configuration: Hashable, Sendable {
     public var ports: Set<UInt16>?
     /// Bytes, of ``FilterSettings/firstLineLimits``.
     public var firstLineLimit: Int?
+    public var limits: [RequestClass: RateLimit]
+    public var budget: RateLimit?
+    /// Reasons whose rules drop nothing.
+    public var dryRun: Set<Reason>?
+    /// Do edits of the public maps by hand count?
+    public var hasLiveMaps: Bool?
+    /// Bytes that the policy table may take.
+    public var policyMemory: Int?
+    /// The largest part of the address space that a block list may cover without being told to: 0 to 1.
+    public var maxBlockShare: Double?
+
+    /// MiB; of ``policyMemory``.
+    public static let policyMemories = 16...65_536
+    public static let defaultPolicyMemory = 512 << 20
+    /// Twelve times 0.0.0.0/8, or as much of IPv6.
+    public static let defaultMaxBlockShare = 0.05
 
     public init(
         profile: Profile? = nil, switches: [FilterSwitch: Bool] = [:], ports: Set<UInt16>? = nil,
-        firstLineLimit: Int? = nil
+        firstLineLimit: Int? = nil, limits: [RequestClass: RateLimit] = [:], budget: RateLimit? = nil,
+        dryRun: Set<Reason>? = nil, hasLiveMaps: Bool? = nil, policyMemory: Int? = nil, maxBlockShare: Double? = nil
     ) {
         self.profile = profile
         self.switches = switches
         self.ports = ports
         self.firstLineLimit = firstLineLimit
+        self.limits = limits
+        self.budget = budget
+        self.dryRun = dryRun
+        self.hasLiveMaps = hasLiveMaps
+        self.policyMemory = policyMemory
+        self.maxBlockShare = maxBlockShare
     }
 
     /// Exactly these rules.
@@ -40,6 +77,10 @@ public struct Configuration: Hashable, Sendable {
         for filterSwitch in FilterSwitch.allCases { switches[filterSwitch] = settings.isOn(filterSwitch) }
         if settings.isOn(.ports) { ports = settings.ports }
         if settings.isOn(.firstLine) { firstLineLimit = settings.firstLineLimit }
+        limits = settings.limits
+        budget = settings.budget
+        dryRun = settings.dryRun
+        hasLiveMaps = settings.hasLiveMaps
     }
 
     /// This, and below it what `lower` says. Rules that are set by themselves go with the profile beside them: a profile
@@ -49,17 +90,15 @@ public struct Configuration: Hashable, Sendable {
         if profile != nil { lower = lower.withoutRules }
         return Configuration(
             profile: profile ?? lower.profile, switches: lower.switches.merging(switches) { $1 },
-            ports: ports ?? lower.ports, firstLineLimit: firstLineLimit ?? lower.firstLineLimit)
+            ports: ports ?? lower.ports, firstLineLimit: firstLineLimit ?? lower.firstLineLimit,
+            limits: lower.limits.merging(limits) { $1 }, budget: budget ?? lower.budget, dryRun: dryRun ?? lower.dryRun,
+            hasLiveMaps: hasLiveMaps ?? lower.hasLiveMaps, policyMemory: policyMemory ?? lower.policyMemory,
+            maxBlockShare: maxBlockShare ?? lower.maxBlockShare)
     }
 
-    /// Without profile, switches, ports and limit.
+    /// Without what a program is loaded with.
     private var withoutRules: Configuration {
-        var rest = self
-        rest.profile = nil
-        rest.switches = [:]
-        rest.ports = nil
-        rest.firstLineLimit = nil
-        return rest
+        Configuration(policyMemory: policyMemory, maxBlockShare: maxBlockShare)
     }
 
     /// What the program is loaded with.
@@ -70,6 +109,10 @@ public struct Configuration: Hashable, Sendable {
         }
         if let ports { settings.ports = ports }
         if let firstLineLimit { settings.firstLineLimit = firstLineLimit }
+        settings.limits = limits
+        settings.budget = budget
+        settings.dryRun = dryRun ?? []
+        settings.hasLiveMaps = hasLiveMaps ?? true
         return settings.normalized
     }
 
@@ -77,6 +120,7 @@ public struct Configuration: Hashable, Sendable {
     public func idleValue(in settings: FilterSettings) -> (key: ConfigurationKey, needs: FilterSwitch)? {
         if ports != nil, !settings.isOn(.ports) { return (.ports, .ports) }
         if firstLineLimit != nil, !settings.isOn(.firstLine) { return (.firstLineLimit, .firstLine) }
+        if hasLiveMaps == false, !settings.isOn(.policy) { return (.liveMaps, .policy) }
         return nil
     }
 }

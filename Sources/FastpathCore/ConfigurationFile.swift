@@ -40,6 +40,7 @@ private struct ConfigurationReader {
         }
         switch ConfigurationTable(rawValue: table.name) {
         case .switches: for entry in table.entries { try readSwitch(entry) }
+        case .limits: for entry in table.entries { try readLimit(entry) }
         case nil:
             throw failure(
                 table.line, "there is no table [\(table.name)]",
@@ -59,7 +60,13 @@ private struct ConfigurationReader {
         switch key {
         case .profile: configuration.profile = try profile(entry)
         case .ports: configuration.ports = try ports(entry)
-        case .firstLineLimit: configuration.firstLineLimit = try firstLineLimit(entry)
+        case .firstLineLimit:
+            configuration.firstLineLimit = try number(entry, in: FilterSettings.firstLineLimits, "bytes")
+        case .liveMaps: configuration.hasLiveMaps = try boolean(entry)
+        case .dryRun: configuration.dryRun = try dryRun(entry)
+        case .policyMemory: configuration.policyMemory = try number(entry, in: Configuration.policyMemories, "MiB") << 20
+        case .maxBlockShare:
+            configuration.maxBlockShare = Double(try number(entry, in: 0...100, "percent of all addresses")) / 100
         }
     }
 
@@ -70,10 +77,51 @@ private struct ConfigurationReader {
                 entry.line, "there is no switch \(entry.key)",
                 allowed: FilterSwitch.allCases.map(\.name).joined(separator: ", ") + (top ?? ""))
         }
-        guard case .boolean(let isOn) = entry.value.content else {
+        configuration.switches[filterSwitch] = try boolean(entry)
+    }
+
+    private mutating func readLimit(_ entry: TOMLEntry) throws(Failure) {
+        let requests = RequestClass.allCases.first { $0.name == entry.key }
+        guard requests != nil || entry.key == LimitKey.budget else {
+            throw failure(
+                entry.line, "there is no limit \(entry.key)",
+                allowed: (RequestClass.allCases.map(\.name) + [LimitKey.budget]).joined(separator: ", "))
+        }
+        let scope = requests == nil ? RateLimit.Scope.budget : .source
+        guard case .string(let text) = entry.value.content else {
+            throw wrongType(entry.value, of: entry.key, allowed: RateLimit.allowed(scope))
+        }
+        guard let limit = RateLimit(text, scope: scope) else {
+            throw failure(
+                entry.value.line, "\(entry.key) is \"\(printable(text.utf8))\"", allowed: RateLimit.allowed(scope))
+        }
+        if let requests { configuration.limits[requests] = limit } else { configuration.budget = limit }
+    }
+
+    private func boolean(_ entry: TOMLEntry) throws(Failure) -> Bool {
+        guard case .boolean(let value) = entry.value.content else {
             throw wrongType(entry.value, of: entry.key, allowed: "true or false")
         }
-        configuration.switches[filterSwitch] = isOn
+        return value
+    }
+
+    private func dryRun(_ entry: TOMLEntry) throws(Failure) -> Set<Reason> {
+        let names = Reason.droppable.map { "\"\($0.name)\"" }.joined(separator: ", ")
+        let allowed = "an array of \(names); or [\"\(LimitKey.all)\"]"
+        guard case .array(let values) = entry.value.content else {
+            throw wrongType(entry.value, of: entry.key, allowed: allowed)
+        }
+        var rules: Set<Reason> = []
+        for value in values {
+            guard case .string(let name) = value.content else {
+                throw wrongType(value, of: "a rule", allowed: allowed)
+            }
+            guard let found = Set(dryRun: name) else {
+                throw failure(value.line, "there is no rule \"\(printable(name.utf8))\"", allowed: allowed)
+            }
+            rules.formUnion(found)
+        }
+        return rules
     }
 
     private func profile(_ entry: TOMLEntry) throws(Failure) -> Profile {
@@ -108,9 +156,8 @@ private struct ConfigurationReader {
         return ports
     }
 
-    private func firstLineLimit(_ entry: TOMLEntry) throws(Failure) -> Int {
-        let range = FilterSettings.firstLineLimits
-        let allowed = "bytes, from \(range.lowerBound) to \(range.upperBound)"
+    private func number(_ entry: TOMLEntry, in range: ClosedRange<Int>, _ unit: String) throws(Failure) -> Int {
+        let allowed = "\(unit), from \(range.lowerBound) to \(range.upperBound)"
         guard case .integer(let number) = entry.value.content else {
             throw wrongType(entry.value, of: entry.key, allowed: allowed)
         }
@@ -131,6 +178,19 @@ private struct ConfigurationReader {
     }
 }
 
+extension Set<Reason> {
+    /// The rules of a name: one, or all. Nil where there is none of that name.
+    public init?(dryRun name: String) {
+        if name == LimitKey.all {
+            self = Set(Reason.droppable)
+        } else if let reason = Reason.droppable.first(where: { $0.name == name }) {
+            self = [reason]
+        } else {
+            return nil
+        }
+    }
+}
+
 extension FilterSettings {
     /// A configuration file that says exactly this, with a comment for each switch.
     public var toml: String {
@@ -138,11 +198,19 @@ extension FilterSettings {
         let portList = ports.sorted().map { "\($0)" }.joined(separator: ", ")
         let values: [(key: ConfigurationKey, value: String, needs: FilterSwitch)] = [
             (.ports, "[\(portList)]", .ports), (.firstLineLimit, "\(firstLineLimit)", .firstLine),
+            (.liveMaps, "\(hasLiveMaps)", .policy),
         ]
         for row in values {
             // A value whose switch is off is refused in a file.
             lines.append("\(isOn(row.needs) ? "" : "# ")\(row.key.rawValue) = \(row.value)")
         }
+        let rules = dryRunNames.map { "\"\($0)\"" }.joined(separator: ", ")
+        lines += ["\(ConfigurationKey.dryRun.rawValue) = [\(rules)]"]
+        lines += ["", "[\(ConfigurationTable.limits.rawValue)]"]
+        for requests in RequestClass.allCases {
+            lines.append(limits[requests].map { "\(requests.name) = \"\($0)\"" } ?? "# \(requests.name) = \"5/s:20\"")
+        }
+        lines.append(budget.map { "\(LimitKey.budget) = \"\($0)\"" } ?? "# \(LimitKey.budget) = \"2000/s:4000\"")
         lines += ["", "[\(ConfigurationTable.switches.rawValue)]"]
         for filterSwitch in FilterSwitch.allCases {
             lines += ["# \(filterSwitch.sentence)", "\(filterSwitch.name) = \(isOn(filterSwitch))"]

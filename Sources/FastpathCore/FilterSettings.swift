@@ -22,6 +22,8 @@ public struct FilterSwitch: Hashable, Sendable, CaseIterable {
     public static let evasion = row(FASTPATH_SWITCH_EVASION)
     public static let fragments = row(FASTPATH_SWITCH_FRAGMENTS)
     public static let versions = row(FASTPATH_SWITCH_VERSIONS)
+    public static let policy = row(FASTPATH_SWITCH_POLICY)
+    public static let events = row(FASTPATH_SWITCH_EVENTS)
 
     private init(row: fastpath_switch_info) {
         bit = row.bit
@@ -42,16 +44,29 @@ public struct FilterSettings: Hashable, Sendable {
     public var ports: Set<UInt16>
     /// Bytes of a first line in which SIP/2.0 must stand, where ``FilterSwitch/firstLine`` is on: in ``firstLineLimits``.
     public var firstLineLimit: Int
+    /// What each stranger may send, by class of requests; a class that is missing has no limit.
+    public var limits: [RequestClass: RateLimit]
+    /// What all strangers together may send.
+    public var budget: RateLimit?
+    /// Reasons whose rules count what they would drop, and let it pass.
+    public var dryRun: Set<Reason>
+    /// Are `blocked_ips` and `allowed_ips` read, so that an edit by hand counts? Without ``FilterSwitch/policy`` they are.
+    public var hasLiveMaps: Bool
 
     public static let firstLineLimits = Int(FASTPATH_WINDOW_LENGTH)...Int(FASTPATH_FIRST_LINE_LIMIT)
 
     public init(
         switches: Set<FilterSwitch> = [], ports: Set<UInt16> = [UInt16(FASTPATH_SIP_PORT)],
-        firstLineLimit: Int = Int(FASTPATH_FIRST_LINE_LIMIT)
+        firstLineLimit: Int = Int(FASTPATH_FIRST_LINE_LIMIT), limits: [RequestClass: RateLimit] = [:],
+        budget: RateLimit? = nil, dryRun: Set<Reason> = [], hasLiveMaps: Bool = true
     ) {
         self.switches = switches
         self.ports = ports
         self.firstLineLimit = firstLineLimit
+        self.limits = limits
+        self.budget = budget
+        self.dryRun = dryRun
+        self.hasLiveMaps = hasLiveMaps
     }
 
     /// The table of specs/SPEC-BPF.md, to the letter.
@@ -61,11 +76,28 @@ public struct FilterSettings: Hashable, Sendable {
 
     public func isOn(_ filterSwitch: FilterSwitch) -> Bool { switches.contains(filterSwitch) }
 
-    /// As the program reads it.
-    public var abi: fastpath_settings {
+    /// Does the program do what profile `classic` says, and nothing else?
+    public var isClassic: Bool { switches.isEmpty && hasLiveMaps && !hasLimits && dryRun.isEmpty }
+
+    /// Is there a limit or a budget?
+    public var hasLimits: Bool { !limits.isEmpty || budget != nil }
+
+    /// As the program reads it. `secret`: of the hash by which sources are told apart; whoever does not know it cannot
+    /// choose sources that meet.
+    public func abi(secret: UInt64) -> fastpath_settings {
         var settings = fastpath_settings()
         settings.switches = switches.reduce(0) { $0 | $1.bit }
+        if !hasLiveMaps { settings.switches |= UInt64(FASTPATH_SWITCH_FROZEN_MAPS.rawValue) }
+        if hasLimits { settings.switches |= UInt64(FASTPATH_SWITCH_LIMITS.rawValue) }
+        if !dryRun.isEmpty { settings.switches |= UInt64(FASTPATH_SWITCH_DRY_RUN.rawValue) }
         settings.first_line_limit = UInt32(firstLineLimit)
+        settings.dry_run = dryRun.reduce(0) { $0 | 1 << $1.id }
+        settings.secret = hasLimits ? secret : 0
+        withUnsafeMutableBytes(of: &settings.limits) { bytes in
+            let limits = bytes.bindMemory(to: fastpath_limit.self)
+            for (requests, limit) in self.limits { limits[requests.index] = limit.abi(.source) }
+        }
+        if let budget { settings.budget = budget.abi(.budget) }
         withUnsafeMutableBytes(of: &settings.ports) { bytes in
             let words = bytes.bindMemory(to: UInt64.self)
             for port in ports { words[Int(port >> 6)] |= 1 << UInt64(port & 63) }

@@ -33,6 +33,8 @@ public struct Instance: Hashable, Sendable {
     public var databasePath: String { "\(stateFolder)/policy.db" }
     /// Where the configuration is looked for when nobody names a file.
     public var configurationPath: String { "/etc/vos-fastpath\(suffix)/config.toml" }
+    /// Held by whoever reads the program's samples.
+    public var samplesLockPath: String { "/run/vos-fastpath\(suffix).samples.lock" }
     /// Held while a command changes something; its content names an operation that was cut off.
     public var lockPath: String { "/run/vos-fastpath\(suffix).lock" }
 }

@@ -21,19 +21,29 @@ extension FilterSettings {
         var settings = self
         if !isOn(.ports) { settings.ports = FilterSettings.classic.ports }
         if !isOn(.firstLine) { settings.firstLineLimit = FilterSettings.classic.firstLineLimit }
+        if !isOn(.policy) { settings.hasLiveMaps = true }
         return settings
     }
 
     /// What a loaded program holds, or nil where it holds what this version does not know: switches or a limit of
     /// another version.
     public init?(abi: fastpath_settings) {
-        let known = FilterSwitch.allCases.reduce(0) { $0 | $1.bit }
+        let known = FilterSwitch.allCases.reduce(UInt64(Self.derivedBits)) { $0 | $1.bit }
         guard abi.switches & ~known == 0 else { return nil }
         self.init(switches: Set(FilterSwitch.allCases.filter { abi.switches & $0.bit != 0 }))
         if isOn(.firstLine) {
             firstLineLimit = Int(abi.first_line_limit)
             guard Self.firstLineLimits.contains(firstLineLimit) else { return nil }
         }
+        hasLiveMaps = abi.switches & UInt64(FASTPATH_SWITCH_FROZEN_MAPS.rawValue) == 0
+        dryRun = Set(Reason.droppable.filter { abi.dry_run >> $0.id & 1 == 1 })
+        withUnsafeBytes(of: abi.limits) { bytes in
+            let all = bytes.bindMemory(to: fastpath_limit.self)
+            for requests in RequestClass.allCases {
+                limits[requests] = RateLimit(abi: all[requests.index], scope: .source)
+            }
+        }
+        budget = RateLimit(abi: abi.budget, scope: .budget)
         if isOn(.ports) {
             ports = withUnsafeBytes(of: abi.ports) { bytes in
                 let words = bytes.bindMemory(to: UInt64.self)
@@ -41,6 +51,10 @@ extension FilterSettings {
             }
         }
     }
+
+    /// Bits beside the switches, which follow from other settings.
+    private static let derivedBits =
+        FASTPATH_SWITCH_FROZEN_MAPS.rawValue | FASTPATH_SWITCH_LIMITS.rawValue | FASTPATH_SWITCH_DRY_RUN.rawValue
 
     /// Bytes of `fastpath_settings`, as a map holds them.
     public init?(abi bytes: [UInt8]) {
@@ -69,8 +83,20 @@ extension FilterSettings: CustomStringConvertible {
         }
         if hasPorts { words.append("\(ConfigurationKey.ports.rawValue) \(portsText)") }
         if hasLimit { words.append("\(ConfigurationKey.firstLineLimit.rawValue) \(firstLineLimit)") }
+        for requests in RequestClass.allCases {
+            if let limit = limits[requests] { words.append("\(requests.name) \(limit)") }
+        }
+        if let budget { words.append("\(LimitKey.budget) \(budget)") }
+        if !hasLiveMaps { words.append("\(ConfigurationKey.liveMaps.rawValue) false") }
+        if !dryRun.isEmpty { words.append("dry run" + (isDryRunOfAll ? "" : " of \(dryRunNames.joined(separator: " "))")) }
         return words.joined(separator: ", ")
     }
+
+    /// Does no rule drop anything?
+    public var isDryRunOfAll: Bool { dryRun == Set(Reason.droppable) }
+
+    /// In order of display.
+    public var dryRunNames: [String] { Reason.droppable.filter(dryRun.contains).map(\.name) }
 
     /// "5060 5061": the first eight, and how many follow.
     private var portsText: String {

@@ -39,10 +39,14 @@ public struct Reason: Hashable, Sendable {
     /// Those with a counter, in order of display.
     public static let counted = all.filter(\.isCounted)
 
+    /// Those whose packets are dropped: rules, each of which can be put into dry run.
+    public static let droppable = all.filter { $0.verdict == .drop }
+
     public static let ignored = row(FASTPATH_REASON_IGNORED)
     public static let optionsDropped = row(FASTPATH_REASON_OPTIONS_DROPPED)
     public static let blocked = row(FASTPATH_REASON_BLOCKED)
     public static let malformed = row(FASTPATH_REASON_MALFORMED)
+    public static let rateLimited = row(FASTPATH_REASON_RATE_LIMITED)
     public static let redirected = row(FASTPATH_REASON_REDIRECTED)
     public static let passed = row(FASTPATH_REASON_PASSED)
 

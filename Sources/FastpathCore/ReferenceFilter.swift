@@ -2,81 +2,164 @@
 import CFastpathABI
 
 /// The rules of the packet program once more, in plain Swift and written for the reader: the oracle that every
-/// packet test compares the loaded program with.
+/// packet test compares the loaded program with. Its state is the limits'.
 public struct ReferenceFilter: Sendable {
     public var settings: FilterSettings
     /// Sources in `blocked_ips`, host byte order.
     public var blocked: Set<UInt32>
     /// Sources in `allowed_ips`, host byte order.
     public var allowed: Set<UInt32>
+    /// The policy table.
+    public var policy: [PolicyTableEntry]
     /// Does `xsks_map` hold a socket for the receive queue?
     public var hasSocket: Bool
+    /// The boot-time clock, in microseconds.
+    public var now: UInt64 = 0
+
+    private var limits = ReferenceLimits()
+
+    /// What becomes of a frame.
+    public struct Judgement: Hashable, Sendable {
+        public var reason: Reason
+        /// The first rule in dry run that would have dropped it.
+        public var wouldBe: Reason?
+        /// The switch that is off, so that it is none of the filter's business, and it is SIP all the same.
+        public var unfiltered: FilterSwitch?
+    }
 
     public init(
         settings: FilterSettings = .classic, blocked: Set<UInt32> = [], allowed: Set<UInt32> = [],
-        hasSocket: Bool = false
+        policy: [PolicyTableEntry] = [], hasSocket: Bool = false
     ) {
         self.settings = settings
         self.blocked = blocked
         self.allowed = allowed
+        self.policy = policy
         self.hasSocket = hasSocket
     }
 
-    /// What becomes of an Ethernet frame, and why.
-    public func judge(_ frame: some RandomAccessCollection<UInt8>) -> Reason {
-        switch ParsedFrame(ethernet: Array(frame), settings) {
-        case .other: .ignored
-        case .fragment(let source): settings.isOn(.fragments) && isBlocked(source) ? .blocked : .ignored
+    /// What becomes of an Ethernet frame, and why. Counts it where there are limits.
+    public mutating func judge(_ frame: some RandomAccessCollection<UInt8>) -> Judgement {
+        let parsed = ParsedFrame(ethernet: Array(frame), settings)
+        var judgement = Judgement(reason: .ignored, wouldBe: nil, unfiltered: nil)
+        switch parsed {
+        case .other(let off): judgement.unfiltered = off
+        case .fragment(let source):
+            if settings.isOn(.fragments), isBlocked(source), drops(.blocked, &judgement) { judgement.reason = .blocked }
         case .excessive(let source):
-            isBlocked(source) ? .blocked : settings.isOn(.evasion) ? .malformed : .ignored
-        case .datagram(let datagram): judge(datagram)
+            if isBlocked(source), drops(.blocked, &judgement) {
+                judgement.reason = .blocked
+            } else if settings.isOn(.evasion), drops(.malformed, &judgement) {
+                judgement.reason = .malformed
+            }
+        case .datagram(let datagram): judgement.reason = judge(datagram, &judgement)
         }
+        return judgement
     }
 
-    private func judge(_ datagram: SIPDatagram) -> Reason {
-        if isBlocked(datagram.source) { return .blocked }
-        if settings.isOn(.evasion), datagram.sourcePort == 0 { return .malformed }
-        if let reason = reasonToDrop(datagram) { return reason }
+    /// Is a packet dropped that a rule finds guilty? In dry run the first such rule is remembered instead.
+    private func drops(_ rule: Reason, _ judgement: inout Judgement) -> Bool {
+        guard settings.dryRun.contains(rule) else { return true }
+        judgement.wouldBe = judgement.wouldBe ?? rule
+        return false
+    }
+
+    private mutating func judge(_ datagram: SIPDatagram, _ judgement: inout Judgement) -> Reason {
+        let source = datagram.source
+        if isBlocked(source), drops(.blocked, &judgement) { return .blocked }
+        if !kinds(of: source).contains(.trust) {
+            if settings.isOn(.evasion), datagram.sourcePort == 0, drops(.malformed, &judgement) { return .malformed }
+            if let reason = reasonToDrop(datagram, &judgement) { return reason }
+            if !isAllowed(source), let requests = requestClass(of: datagram),
+                limits.isExceeded(by: source, requests, now: now, settings), drops(.rateLimited, &judgement)
+            {
+                return .rateLimited
+            }
+        }
         let waitsForOthers = settings.isOn(.fragments) && datagram.isFragment
         return hasSocket && !waitsForOthers ? .redirected : .passed
     }
 
+    /// Of all live entries of the policy table that cover it.
+    private func kinds(of source: SourceAddress) -> PolicyKinds {
+        guard settings.isOn(.policy) else { return [] }
+        let second = UInt32(now / 1_000_000)
+        return policy.reduce(into: []) { kinds, entry in
+            if entry.isLive(at: second), entry.prefix.covers(source.prefix) { kinds.formUnion(entry.kinds) }
+        }
+    }
+
+    private func isIn(_ publicMap: Set<UInt32>, _ source: SourceAddress) -> Bool {
+        guard settings.hasLiveMaps, case .ipv4(let address) = source else { return false }
+        return publicMap.contains(address)
+    }
+
     private func isBlocked(_ source: SourceAddress) -> Bool {
-        if case .ipv4(let address) = source { blocked.contains(address) } else { false }
+        let kinds = kinds(of: source)
+        return !kinds.contains(.trust) && (kinds.contains(.block) || isIn(blocked, source))
     }
 
     private func isAllowed(_ source: SourceAddress) -> Bool {
-        if case .ipv4(let address) = source { allowed.contains(address) } else { false }
+        kinds(of: source).contains(.allow) || isIn(allowed, source)
     }
 
     // MARK: The payload
 
     /// Nil where the payload is good.
-    private func reasonToDrop(_ datagram: SIPDatagram) -> Reason? {
-        var payload = datagram.payload
-        let cutsMethod = settings.isOn(.evasion) && datagram.isFragment
-        if payload.count < Self.options.count { return cutsMethod ? .malformed : nil }
-
-        if settings.isOn(.keepalives), Self.isSTUN(payload) { return nil }
-        let blanks = payload.prefix(while: Self.blanks.contains).count
-        let isAllBlank = blanks == payload.count && blanks <= Int(FASTPATH_BLANK_LIMIT)
-        if settings.isOn(.keepalives), isAllBlank, !cutsMethod { return nil }
-        if settings.isOn(.evasion) {
-            if blanks > Int(FASTPATH_BLANK_LIMIT) { return .malformed }
-            payload = payload.dropFirst(blanks)
-            if payload.count < Self.options.count { return cutsMethod ? .malformed : nil }
+    private func reasonToDrop(_ datagram: SIPDatagram, _ judgement: inout Judgement) -> Reason? {
+        switch startLine(of: datagram) {
+        case .none: return nil
+        case .hidden: return drops(.malformed, &judgement) ? .malformed : nil
+        case .found(let payload):
+            if begins(payload, with: Self.options), !isAllowed(datagram.source), drops(.optionsDropped, &judgement) {
+                return .optionsDropped
+            }
+            return isMalformed(payload) && drops(.malformed, &judgement) ? .malformed : nil
         }
-        return reasonToDrop(startLine: payload, of: datagram.source)
     }
 
-    private func reasonToDrop(startLine payload: ArraySlice<UInt8>, of source: SourceAddress) -> Reason? {
-        if begins(payload, with: Self.options), !isAllowed(source) { return .optionsDropped }
-        let startsAsResponse =
-            payload.starts(with: Self.version)
-            || settings.isOn(.versions) && Self.isAnyVersion(payload.prefix(Self.version.count))
-        let isShort = payload.count < Int(FASTPATH_SHORT_PAYLOAD)
-        if isShort { return begins(payload, with: Self.register) ? .malformed : nil }
-        return startsAsResponse || showsVersion(payload) ? nil : .malformed
+    /// What the rules look at.
+    private enum StartLine {
+        /// Nothing: a keepalive, or too short.
+        case none
+        /// Somebody hides it.
+        case hidden
+        case found(ArraySlice<UInt8>)
+    }
+
+    private func startLine(of datagram: SIPDatagram) -> StartLine {
+        var payload = datagram.payload
+        let cutsMethod = settings.isOn(.evasion) && datagram.isFragment
+        if payload.count < Self.options.count { return cutsMethod ? .hidden : .none }
+
+        if settings.isOn(.keepalives), Self.isSTUN(payload) { return .none }
+        let blanks = payload.prefix(while: Self.blanks.contains).count
+        let isAllBlank = blanks == payload.count && blanks <= Int(FASTPATH_BLANK_LIMIT)
+        if settings.isOn(.keepalives), isAllBlank, !cutsMethod { return .none }
+        if settings.isOn(.evasion) {
+            if blanks > Int(FASTPATH_BLANK_LIMIT) { return .hidden }
+            payload = payload.dropFirst(blanks)
+            if payload.count < Self.options.count { return cutsMethod ? .hidden : .none }
+        }
+        return .found(payload)
+    }
+
+    private func isMalformed(_ startLine: ArraySlice<UInt8>) -> Bool {
+        if startLine.count < Int(FASTPATH_SHORT_PAYLOAD) { return begins(startLine, with: Self.register) }
+        return !isResponse(startLine) && !showsVersion(startLine)
+    }
+
+    private func isResponse(_ startLine: ArraySlice<UInt8>) -> Bool {
+        startLine.starts(with: Self.version)
+            || settings.isOn(.versions) && Self.isAnyVersion(startLine.prefix(Self.version.count))
+    }
+
+    /// Nil for a response, which has no limit.
+    private func requestClass(of datagram: SIPDatagram) -> RequestClass? {
+        guard case .found(let startLine) = startLine(of: datagram) else { return .other }
+        if isResponse(startLine) { return nil }
+        if begins(startLine, with: Self.register) { return .register }
+        return begins(startLine, with: Self.invite) ? .invite : .other
     }
 
     /// Is the method there, with the blank behind it? As servers read it, where evasion is looked for.
@@ -107,6 +190,7 @@ public struct ReferenceFilter: Sendable {
 
     private static let options = Array("OPTIONS ".utf8)
     private static let register = Array("REGISTER ".utf8)
+    private static let invite = Array("INVITE ".utf8)
     private static let version = Array("SIP/2.0".utf8)
     private static let blanks = Array("\r\n \t\0".utf8)
 

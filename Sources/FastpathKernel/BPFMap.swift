@@ -80,6 +80,19 @@ public final class BPFMap {
         return value
     }
 
+    /// Every key. One that is added or removed meanwhile may be missing or double; it ends all the same.
+    public func keys() throws(Failure) -> [[UInt8]] {
+        var keys: [[UInt8]] = []
+        var next = [UInt8](repeating: 0, count: keySize)
+        while keys.count < 2 * capacity {
+            let result = bpf_map_get_next_key(fd, keys.last, &next)
+            if result < 0, errno == ENOENT { break }
+            _ = try check(result, "list a map", on: "\(name), map \(id)")
+            keys.append(next)
+        }
+        return keys
+    }
+
     /// No more writes by system calls, for good; programs are not bound by it.
     public func freeze() throws(Failure) {
         _ = try check(bpf_map_freeze(fd), "freeze a map", on: "\(name), map \(id)")

@@ -129,13 +129,18 @@ public final class LoadedObject {
             }
             _ = try check(bpf_map__reuse_fd(map, replacement.fd), "use map \(replacement.id) as \(mapName)", on: name)
         }
-        for (mapName, capacity) in options.capacities {
+        var capacities = options.capacities
+        if options.settings.hasLimits { capacities[FASTPATH_LIMIT_CELLS_MAP] = Int(FASTPATH_LIMIT_LINES) }
+        if !options.settings.dryRun.isEmpty {
+            capacities[FASTPATH_DRY_RUN_SOURCES_MAP] = Int(FASTPATH_DRY_RUN_SOURCES_ENTRIES)
+        }
+        for (mapName, capacity) in capacities {
             let map = try requireMap(mapName, of: object, name)
             _ = try check(
                 bpf_map__set_max_entries(map, UInt32(clamping: capacity)), "size the map \(mapName)", on: name)
         }
-        if options.settings != .classic {
-            var settings = options.settings.abi
+        if !options.settings.isClassic {
+            var settings = options.settings.abi(secret: UInt64.random(in: 0...UInt64.max))
             guard let map = bpf_object__find_map_by_name(object, FASTPATH_SETTINGS_MAP) else {
                 throw Failure(
                     .unsupported, tried: "set the switches of the program", on: name,

@@ -46,7 +46,7 @@
 	X(XSKS, xsks_map, 4, 4, 64)                                                                          \
 	X(ALLOWED, allowed_ips, 4, 1, 256)                                                                   \
 	X(BLOCKED, blocked_ips, 4, 1, 1024)                                                                  \
-	X(COUNTERS, xdp_counters, 4, 8, 5)
+	X(COUNTERS, xdp_counters, 4, 8, 6)
 
 enum fastpath_map {
 #define X(NAME, name, key, value, entries) FASTPATH_MAP_##NAME,
@@ -81,6 +81,9 @@ enum fastpath_map_entries {
 	  "No \"SIP/2.0\" where it must stand (in classic the first 64 bytes of a payload of 20 bytes or "   \
 	  "more, in carrier the first line), or a REGISTER too short to have one; in carrier also what "     \
 	  "hides a method: dropped.")                                                                        \
+	X(RATE_LIMITED, rate_limited, 5, DROP, "Rate limited (dropped)",                                     \
+	  "A request from a stranger who is over the limit, or strangers together are over their budget "    \
+	  "(carrier, where limits are set): dropped.")                                                       \
 	X(REDIRECTED, redirected, 1, REDIRECT, "Redirected (AF_XDP)",                                        \
 	  "Good SIP, and xsks_map holds a socket for the receive queue: redirected to AF_XDP.")              \
 	X(PASSED, passed, 2, PASS, "Passed to stack",                                                        \
@@ -112,12 +115,126 @@ enum fastpath_reason {
 	X(FRAGMENTS, fragments, 6,                                                                           \
 	  "All fragments of a blocked source are dropped; no other fragment goes to AF_XDP.")                \
 	X(VERSIONS, versions, 7,                                                                             \
-	  "A first line with another SIP version passes: the server owes it a 505 response.")
+	  "A first line with another SIP version passes: the server owes it a 505 response.")                \
+	X(POLICY, policy, 8,                                                                                 \
+	  "Reads the policy table: block, allow and trust entries for IPv4 and IPv6, of any prefix length.") \
+	X(EVENTS, events, 9, "Decisions can be watched while they are made: vos-fastpath watch, capture.")
+
+/* Bits beside the switches, which follow from other settings. */
+#define FASTPATH_FROZEN_MAPS 10 /* blocked_ips and allowed_ips are not read */
+#define FASTPATH_LIMITS	     11 /* there is a limit or a budget */
+#define FASTPATH_DRY_RUN     12 /* there is a rule in dry run */
 
 enum fastpath_switch {
 #define X(NAME, name, bit, sentence) FASTPATH_SWITCH_##NAME = 1 << (bit),
 	FASTPATH_SWITCHES(X)
 #undef X
+	FASTPATH_SWITCH_FROZEN_MAPS = 1 << FASTPATH_FROZEN_MAPS,
+	FASTPATH_SWITCH_LIMITS = 1 << FASTPATH_LIMITS,
+	FASTPATH_SWITCH_DRY_RUN = 1 << FASTPATH_DRY_RUN,
+};
+
+/*
+ * The classes of requests that have limits of their own: X(NAME, name, sentence).
+ * What is neither (a keepalive, say) is in the last one; responses have no limit.
+ */
+#define FASTPATH_CLASSES(X)                                                                                  \
+	X(REGISTER, register, "REGISTER requests")                                                           \
+	X(INVITE, invite, "INVITE requests")                                                                 \
+	X(OTHER, other, "all that is neither REGISTER nor INVITE nor a response")
+
+enum fastpath_class {
+#define X(NAME, name, sentence) FASTPATH_CLASS_##NAME,
+	FASTPATH_CLASSES(X)
+#undef X
+	FASTPATH_CLASS_COUNT,
+	FASTPATH_CLASS_EXEMPT = FASTPATH_CLASS_COUNT,
+};
+
+/*
+ * A limit, as GCRA has it (ITU-T I.371): a packet belongs `interval` behind the
+ * one before, and may come early by `tolerance` = (burst - 1) * interval.
+ * `interval` 0: there is none. A source's limit is in microseconds, the budget of
+ * all strangers in units of 1/1024 of that.
+ */
+struct fastpath_limit {
+	uint64_t interval;
+	uint64_t tolerance;
+};
+
+/*
+ * What is known of a source's packets, in one word: the time at which the next
+ * one is due, in microseconds of the boot-time clock (lower 40 bits), and 24 bits
+ * of the hash of source and class. A line is what a source can be in.
+ */
+#define FASTPATH_LIMIT_CELLS_MAP "limit_cells"
+#define FASTPATH_LIMIT_BUDGET_MAP "limit_budget"
+#define FASTPATH_LIMIT_WAYS	 4
+#define FASTPATH_LIMIT_LINES	 16384
+#define FASTPATH_LIMIT_DUE_BITS	 40
+
+struct fastpath_limit_line {
+	uint64_t cells[FASTPATH_LIMIT_WAYS];
+};
+
+/* No limit has a tolerance above this, in microseconds: what is further ahead is a word of long ago. */
+#define FASTPATH_LIMIT_TOLERANCE_MAX 600000000
+
+/*
+ * Counters of ours beside the public ones, one map: what would have been dropped
+ * in dry run, by reason; SIP that passes unfiltered as a switch is off, by
+ * switch; samples.
+ */
+#define FASTPATH_NOTES_MAP	  "edge_notes"
+#define FASTPATH_NOTE_DRY_RUN	  0  /* and the reason's id */
+#define FASTPATH_NOTE_UNFILTERED  16 /* and the switch's bit */
+#define FASTPATH_NOTE_SAMPLED	  32
+#define FASTPATH_NOTE_OVER_CAP	  33 /* samples that the cap left out */
+#define FASTPATH_NOTE_UNREAD	  34 /* samples that nobody took, or that found the buffer full */
+#define FASTPATH_NOTES_ENTRIES	  35
+
+/* Samples of decisions: who reads them writes here which ones. */
+#define FASTPATH_SAMPLES_MAP	    "samples"
+#define FASTPATH_SAMPLE_CONTROL_MAP "sample_control"
+
+struct fastpath_sample_control {
+	uint32_t reasons;    /* a bit for each, by its id; 0: no samples */
+	uint32_t every;	     /* one in so many on each CPU */
+	uint32_t per_second; /* at most, on all CPUs together */
+	uint32_t length;     /* bytes of a frame, at most */
+	/* The program's: the second of the boot-time clock (upper half), and samples in it. */
+	uint64_t taken;
+};
+
+/* What a sample begins with; the frame's first bytes follow. */
+struct fastpath_sample {
+	uint64_t time; /* microseconds of the boot-time clock */
+	uint32_t interface;
+	uint32_t queue;
+	uint32_t length;   /* bytes of the whole frame */
+	uint32_t captured; /* bytes of it that follow */
+	uint8_t reason;
+	uint8_t would_be; /* the reason to drop it, were its rule not in dry run; FASTPATH_REASON_IGNORED for none */
+	uint8_t padding[6];
+};
+
+_Static_assert(sizeof(struct fastpath_sample) == 32, "no hidden padding");
+
+/* Sources whose packets would have been dropped: in dry run alone. */
+#define FASTPATH_DRY_RUN_SOURCES_MAP	 "dry_run_sources"
+#define FASTPATH_DRY_RUN_SOURCES_ENTRIES 4096
+#define FASTPATH_DRY_RUN_LINE		 64
+
+struct fastpath_dry_run_key {
+	uint64_t address[2]; /* host byte order, the upper half first; IPv4 in the lower one */
+	uint32_t is_ipv6;
+	uint32_t reason;
+};
+
+struct fastpath_dry_run_source {
+	uint64_t packets;
+	uint64_t last; /* microseconds of the boot-time clock */
+	uint8_t line[FASTPATH_DRY_RUN_LINE]; /* what the last payload began with, zeros behind it */
 };
 
 /*
@@ -130,12 +247,17 @@ enum fastpath_switch {
 struct fastpath_settings {
 	uint64_t switches;	   /* of enum fastpath_switch */
 	uint32_t first_line_limit; /* bytes, FASTPATH_WINDOW_LENGTH to FASTPATH_FIRST_LINE_LIMIT */
-	uint32_t padding;
+	uint32_t dry_run;	   /* a bit for each reason, by its id: its rules count and do not drop */
+	uint64_t secret;	   /* of the hash of sources; another one at each load */
+	struct fastpath_limit limits[FASTPATH_CLASS_COUNT]; /* of each source */
+	struct fastpath_limit budget;			    /* of all strangers together */
 	uint64_t
 		ports[FASTPATH_PORT_WORDS]; /* bit (port & 63) of word (port >> 6), port in host byte order */
 };
 
-_Static_assert(sizeof(struct fastpath_settings) == 16 + 8 * FASTPATH_PORT_WORDS, "no hidden padding");
+_Static_assert(sizeof(struct fastpath_settings) ==
+		       24 + (FASTPATH_CLASS_COUNT + 1) * sizeof(struct fastpath_limit) + 8 * FASTPATH_PORT_WORDS,
+	       "no hidden padding");
 
 /* Numbered like enum xdp_action, whose values are kernel ABI. */
 enum fastpath_verdict {
@@ -175,6 +297,15 @@ struct fastpath_switch_info {
 
 /* The rows of FASTPATH_SWITCHES; NULL from `index` = their number on. */
 const struct fastpath_switch_info *fastpath_switch_row(uint32_t index);
+
+/* One row of FASTPATH_CLASSES. */
+struct fastpath_class_info {
+	const char *name;
+	const char *sentence;
+};
+
+/* The rows of FASTPATH_CLASSES; NULL from `index` = their number on. */
+const struct fastpath_class_info *fastpath_class_row(uint32_t index);
 
 /* The rows of FASTPATH_REASONS in order of display; NULL from `index` = their number on. */
 const struct fastpath_reason_info *fastpath_reason_row(uint32_t index);

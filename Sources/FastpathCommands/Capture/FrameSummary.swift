@@ -4,12 +4,13 @@ import FastpathCore
 /// What a person wants to see of a packet: who sent what to whom. It takes no part in the verdict, which the
 /// program alone gives.
 struct FrameSummary: Hashable {
-    /// IPv4 only, as the program reads it.
     var source: IPPrefix?
     var destination: IPPrefix?
     var sourcePort: UInt16?
     var destinationPort: UInt16?
-    /// "UDP", "TCP", "IPv6", "ARP", "Ethernet type 0x88cc" …
+    /// The identifiers of VLAN tags, the outer one first.
+    var vlans: [UInt16] = []
+    /// "UDP", "TCP", "ARP", "Ethernet type 0x88cc" …
     var kind: String
     /// The beginning of the first line of a UDP payload, with nothing in it that a terminal would act on.
     var firstLine: String?
@@ -17,39 +18,78 @@ struct FrameSummary: Hashable {
     /// Longest ``firstLine``, in bytes.
     static let firstLineLimit = 60
 
-    /// `frame` begins with its Ethernet header.
+    /// `frame` begins with its Ethernet header. It may be cut short anywhere.
     init(_ frame: [UInt8]) {
-        guard frame.count >= 14 else {
-            kind = "no Ethernet header"
-            return
+        kind = "no Ethernet header"
+        guard frame.count >= 14 else { return }
+        var header = 14
+        var type = Self.number(frame, 12)
+        while [0x8100, 0x88a8].contains(type), vlans.count < 2, frame.count >= header + 4 {
+            vlans.append(Self.number(frame, header) & 0x0fff)
+            type = Self.number(frame, header + 2)
+            header += 4
         }
-        let type = Self.number(frame, 12)
-        guard type == 0x0800, frame.count >= 34, frame[14] >> 4 == 4 else {
-            kind = Self.name(ofType: type)
-            return
+        switch type {
+        case 0x0800 where frame.count >= header + 20 && frame[header] >> 4 == 4: readIPv4(frame, header)
+        case 0x86dd where frame.count >= header + 40 && frame[header] >> 4 == 6: readIPv6(frame, header)
+        default: kind = Self.name(ofType: type)
         }
-        let header = Int(frame[14] & 15) * 4
-        source = IPPrefix(ipv4: UInt32(Self.number(frame, 26)) << 16 | UInt32(Self.number(frame, 28)))
-        destination = IPPrefix(ipv4: UInt32(Self.number(frame, 30)) << 16 | UInt32(Self.number(frame, 32)))
-        kind = Self.name(ofProtocol: frame[23])
-        // Bits 0-12 of the field: where a fragment belongs (RFC 791, section 3.1).
-        let isLaterFragment = Self.number(frame, 20) & 0x1fff != 0
-        if isLaterFragment { kind += " fragment" }
-        let transport = 14 + header
-        guard header >= 20, !isLaterFragment, [6, 17].contains(frame[23]), frame.count >= transport + 4 else { return }
-        sourcePort = Self.number(frame, transport)
-        destinationPort = Self.number(frame, transport + 2)
-        guard frame[23] == 17, frame.count > transport + 8 else { return }
-        let length = max(0, Int(Self.number(frame, transport + 4)) - 8)
-        let line = frame[(transport + 8)...].prefix(length).prefix { $0 != 0x0d && $0 != 0x0a }
+    }
+
+    /// RFC 791 section 3.1.
+    private mutating func readIPv4(_ frame: [UInt8], _ header: Int) {
+        source = IPPrefix(ipv4: UInt32(truncatingIfNeeded: Self.address(frame, header + 12, bytes: 4)))
+        destination = IPPrefix(ipv4: UInt32(truncatingIfNeeded: Self.address(frame, header + 16, bytes: 4)))
+        let length = Int(frame[header] & 15) * 4
+        // Bits 0-12 of the field: where a fragment belongs.
+        let isLaterFragment = Self.number(frame, header + 6) & 0x1fff != 0
+        readTransport(
+            frame, header + length, frame[header + 9], isLaterFragment: isLaterFragment, isWhole: length >= 20)
+    }
+
+    /// RFC 8200 sections 3 and 4: past extension headers, as far as the frame shows them.
+    private mutating func readIPv6(_ frame: [UInt8], _ header: Int) {
+        source = IPPrefix(ipv6: Self.address(frame, header + 8, bytes: 16))
+        destination = IPPrefix(ipv6: Self.address(frame, header + 24, bytes: 16))
+        var next = frame[header + 6]
+        var offset = header + 40
+        var isLaterFragment = false
+        while Self.extensions.contains(next), !isLaterFragment, frame.count >= offset + 4 {
+            let after = frame[offset]
+            if next == 44 { isLaterFragment = Self.number(frame, offset + 2) >> 3 != 0 }
+            let units = Int(frame[offset + 1])
+            offset += next == 44 ? 8 : next == 51 ? (units + 2) * 4 : (units + 1) * 8
+            next = after
+        }
+        readTransport(frame, offset, next, isLaterFragment: isLaterFragment, isWhole: true)
+    }
+
+    /// Hop-by-hop options, routing, fragment, authentication, destination options, mobility, HIP, Shim6.
+    private static let extensions: Set<UInt8> = [0, 43, 44, 51, 60, 135, 139, 140]
+
+    private mutating func readTransport(
+        _ frame: [UInt8], _ offset: Int, _ number: UInt8, isLaterFragment: Bool, isWhole: Bool
+    ) {
+        kind = Self.name(ofProtocol: number) + (isLaterFragment ? " fragment" : "")
+        guard isWhole, !isLaterFragment, [6, 17].contains(number), frame.count >= offset + 4 else { return }
+        sourcePort = Self.number(frame, offset)
+        destinationPort = Self.number(frame, offset + 2)
+        guard number == 17, frame.count > offset + 8 else { return }
+        let length = max(0, Int(Self.number(frame, offset + 4)) - 8)
+        let line = frame[(offset + 8)...].prefix(length).prefix { $0 != 0x0d && $0 != 0x0a }
         if !line.isEmpty { firstLine = printable(line.prefix(Self.firstLineLimit)) }
     }
 
-    /// `192.0.2.1:5060 > 10.99.0.1:5060 UDP`
+    /// `192.0.2.1:5060 > 10.99.0.1:5060 UDP`, `[2001:db8::1]:5060 > …`, with ` vlan 7` behind it.
     var text: String {
-        guard let source, let destination else { return kind }
-        let port = { (port: UInt16?) in port.map { ":\($0)" } ?? "" }
-        return "\(source)\(port(sourcePort)) > \(destination)\(port(destinationPort)) \(kind)"
+        let tags = vlans.map { " vlan \($0)" }.joined()
+        guard let source, let destination else { return kind + tags }
+        return "\(Self.end(source, sourcePort)) > \(Self.end(destination, destinationPort)) \(kind)\(tags)"
+    }
+
+    private static func end(_ address: IPPrefix, _ port: UInt16?) -> String {
+        guard let port else { return address.description }
+        return address.family == .ipv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
     }
 
     /// Two bytes in network byte order.
@@ -57,11 +97,15 @@ struct FrameSummary: Hashable {
         UInt16(frame[offset]) << 8 | UInt16(frame[offset + 1])
     }
 
+    private static func address(_ frame: [UInt8], _ offset: Int, bytes: Int) -> UInt128 {
+        frame[offset..<offset + bytes].reduce(0) { $0 << 8 | UInt128($1) }
+    }
+
     private static func name(ofType type: UInt16) -> String {
         switch type {
         case 0x0800: "IPv4, header cut short or damaged"
         case 0x0806: "ARP"
-        case 0x86dd: "IPv6"
+        case 0x86dd: "IPv6, header cut short or damaged"
         case 0x8100, 0x88a8: "VLAN tag"
         case ..<0x0600: "IEEE 802.3 frame"
         default: "Ethernet type 0x" + String(type, radix: 16)
@@ -75,6 +119,7 @@ struct FrameSummary: Hashable {
         case 17: "UDP"
         case 47: "GRE"
         case 50: "ESP"
+        case 58: "ICMPv6"
         case 132: "SCTP"
         default: "IP protocol \(number)"
         }

@@ -135,6 +135,17 @@ struct SettingsDifference: Hashable {
             ("\(ConfigurationTable.switches.rawValue).\($0.name)", settings.isOn($0) ? "on" : "off")
         }
             + [(ConfigurationKey.ports.rawValue, ports), (ConfigurationKey.firstLineLimit.rawValue, limit)]
+            + RequestClass.allCases.map {
+                ("\(ConfigurationTable.limits.rawValue).\($0.name)", settings.limits[$0]?.description ?? "-")
+            }
+            + [
+                ("\(ConfigurationTable.limits.rawValue).\(LimitKey.budget)", settings.budget?.description ?? "-"),
+                (
+                    ConfigurationKey.dryRun.rawValue,
+                    settings.dryRun.isEmpty ? "-" : settings.dryRunNames.joined(separator: " ")
+                ),
+                (ConfigurationKey.liveMaps.rawValue, "\(settings.hasLiveMaps)"),
+            ]
     }
 }
 
