@@ -13,7 +13,6 @@
 #include "datagram.h"
 #include "maps.h"
 #include "settings.h"
-#include "clock.h"
 #include "frame.h"
 #include "policy_table.h"
 #include "policy.h"

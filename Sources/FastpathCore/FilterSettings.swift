@@ -25,6 +25,9 @@ public struct FilterSwitch: Hashable, Sendable, CaseIterable {
     public static let policy = row(FASTPATH_SWITCH_POLICY)
     public static let events = row(FASTPATH_SWITCH_EVENTS)
 
+    /// Those whose absence the program notices: it counts the SIP that passes unfiltered for it.
+    public static let observed: [FilterSwitch] = [.ipv6, .vlan, .ports]
+
     private init(row: fastpath_switch_info) {
         bit = row.bit
         name = String(cString: row.name)

@@ -15,6 +15,9 @@ public struct DryRunSource: Hashable, Sendable {
 }
 
 extension DryRunSource {
+    /// So many are remembered.
+    public static let limit = Int(FASTPATH_DRY_RUN_SOURCES_ENTRIES)
+
     /// Those that a program remembers: the most recent ones, unsorted.
     public static func all(of program: Program) throws(Failure) -> [DryRunSource] {
         guard let map = try program.ownMap(FASTPATH_DRY_RUN_SOURCES_MAP),

@@ -169,5 +169,5 @@ extension KernelEdges {
     }
 
     /// What the program on an edge has written down beside the public counters.
-    public func notes(of edge: EdgeState) throws(Failure) -> EdgeNotes { try EdgeNotes(of: program(of: edge)) }
+    public func notes(of edge: EdgeState) throws(Failure) -> EdgeNotes { try EdgeNotesReader(program(of: edge)).read() }
 }

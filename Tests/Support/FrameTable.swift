@@ -10,8 +10,14 @@ public struct FrameRow: Sendable, CustomStringConvertible {
     public var allowed: [IPPrefix] = []
     public var hasSocket = false
     public var settings = FilterSettings.classic
+    /// The policy table.
+    public var policy: [PolicyTableChange] = []
+    /// The boot-time clock, in microseconds; not 0, which would be the real one.
+    public var now: UInt64 = 1_000_000_000
     public var verdict = Verdict.pass
     public var reason = Reason.ignored
+    public var wouldBe: Reason?
+    public var unfiltered: FilterSwitch?
     public var frame: [UInt8] = []
 
     public init(name: String) { self.name = name }
@@ -45,6 +51,12 @@ extension FrameRow {
             for word in policy.split(separator: ",") { try readPolicy(word.drop { $0 == " " }) }
         } else if let words = line.after("settings: ") {
             for word in words.split(separator: ",") { try readSettings(word.drop { $0 == " " }) }
+        } else if let name = line.after("would be: ") {
+            wouldBe = Reason.droppable.first { $0.name == name }
+            if wouldBe == nil { throw FixtureError(text: "rule: \(line)") }
+        } else if let name = line.after("unfiltered: ") {
+            unfiltered = FilterSwitch.observed.first { $0.name == name }
+            if unfiltered == nil { throw FixtureError(text: "switch: \(line)") }
         } else if let expected = line.after("expect: ") {
             let words = expected.split(separator: " ")
             guard words.count == 2, let verdict = Verdict.allCases.first(where: { $0.name == words[0] }),
@@ -56,13 +68,17 @@ extension FrameRow {
         }
     }
 
-    /// `carrier` or `classic`, then any of `+NAME`, `-NAME` of a switch, `port N`, `limit N`.
+    /// `carrier` or `classic`, then any of `+NAME`, `-NAME` of a switch, `port N`, `limit N`, `dry RULE`, `frozen`.
     private mutating func readSettings(_ word: Substring) throws {
         let parts = word.split(separator: " ").map(String.init)
         let named = FilterSwitch.allCases.first { $0.name == word.dropFirst() }
         switch (parts.first, parts.count) {
         case ("carrier", 1): settings = .carrier
         case ("classic", 1): settings = .classic
+        case ("frozen", 1): settings.hasLiveMaps = false
+        case ("dry", 2):
+            guard let rules = Set(dryRun: parts[1]) else { fallthrough }
+            settings.dryRun.formUnion(rules)
         case ("port", 2):
             guard let port = UInt16(parts[1]) else { fallthrough }
             settings.ports.insert(port)
@@ -81,10 +97,20 @@ extension FrameRow {
             hasSocket = true
             return
         }
+        if parts.count >= 3, parts[0] == "table" { return try readTable(parts.dropFirst().map(String.init)) }
         let octets = parts.last?.split(separator: ".").compactMap { UInt32($0) } ?? []
         guard parts.count == 2, octets.count == 4 else { throw FixtureError(text: "policy: \(word)") }
         let address = IPPrefix(ipv4: octets.reduce(0) { $0 << 8 | $1 })
         if parts[0] == "block" { blocked.append(address) } else { allowed.append(address) }
+    }
+
+    /// `block PREFIX`, and a number for an entry that expires in that second.
+    private mutating func readTable(_ words: [String]) throws {
+        let kinds: [String: PolicyKinds] = ["block": .block, "allow": .allow, "trust": .trust]
+        guard let kind = kinds[words[0]], words.count <= 3 else { throw FixtureError(text: "table: \(words)") }
+        let second = words.count == 3 ? UInt32(words[2]) : nil
+        policy.append(
+            PolicyTableChange(try IPPrefix(words[1]), kind, expiry: second.map(PolicyExpiry.second) ?? .never))
     }
 
     /// `0a1b`, `"text"` with \r \n \t, or `41*20`.
