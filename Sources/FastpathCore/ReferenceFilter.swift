@@ -9,8 +9,8 @@ public struct ReferenceFilter: Sendable {
     public var blocked: Set<UInt32>
     /// Sources in `allowed_ips`, host byte order.
     public var allowed: Set<UInt32>
-    /// The policy table.
-    public var policy: [PolicyTableEntry]
+    /// The policy table. Changes without an expiry are no entries.
+    public var policy: [PolicyTableChange]
     /// Does `xsks_map` hold a socket for the receive queue?
     public var hasSocket: Bool
     /// The boot-time clock, in microseconds.
@@ -25,11 +25,17 @@ public struct ReferenceFilter: Sendable {
         public var wouldBe: Reason?
         /// The switch that is off, so that it is none of the filter's business, and it is SIP all the same.
         public var unfiltered: FilterSwitch?
+
+        public init(_ reason: Reason, wouldBe: Reason? = nil, unfiltered: FilterSwitch? = nil) {
+            self.reason = reason
+            self.wouldBe = wouldBe
+            self.unfiltered = unfiltered
+        }
     }
 
     public init(
         settings: FilterSettings = .classic, blocked: Set<UInt32> = [], allowed: Set<UInt32> = [],
-        policy: [PolicyTableEntry] = [], hasSocket: Bool = false
+        policy: [PolicyTableChange] = [], hasSocket: Bool = false
     ) {
         self.settings = settings
         self.blocked = blocked
@@ -41,7 +47,7 @@ public struct ReferenceFilter: Sendable {
     /// What becomes of an Ethernet frame, and why. Counts it where there are limits.
     public mutating func judge(_ frame: some RandomAccessCollection<UInt8>) -> Judgement {
         let parsed = ParsedFrame(ethernet: Array(frame), settings)
-        var judgement = Judgement(reason: .ignored, wouldBe: nil, unfiltered: nil)
+        var judgement = Judgement(.ignored)
         switch parsed {
         case .other(let off): judgement.unfiltered = off
         case .fragment(let source):
@@ -85,7 +91,8 @@ public struct ReferenceFilter: Sendable {
         guard settings.isOn(.policy) else { return [] }
         let second = UInt32(now / 1_000_000)
         return policy.reduce(into: []) { kinds, entry in
-            if entry.isLive(at: second), entry.prefix.covers(source.prefix) { kinds.formUnion(entry.kinds) }
+            guard let expiry = entry.expiry, expiry.isLive(at: second), entry.prefix.covers(source.prefix) else { return }
+            kinds.formUnion(entry.kind)
         }
     }
 

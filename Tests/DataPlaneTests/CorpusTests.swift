@@ -44,7 +44,7 @@ import Testing
             let twin = try twin(hasSocket: hasSocket)
             for frame in frames(payload) {
                 let wanted = hasSocket ? Reason.redirected : .passed
-                #expect(twin.reference.judge(frame) == wanted)
+                #expect(twin.reference.judge(frame).reason == wanted)
                 try twin.expect(wanted, of: frame)
                 try twin.expect(wanted, of: frame, linear: min(frame.count, 80))
             }
@@ -55,22 +55,19 @@ import Testing
     func evasion(_ payload: NamedPayload) throws {
         let twin = try twin()
         for frame in frames(payload) {
-            let reason = twin.reference.judge(frame)
-            #expect(reason.verdict == .drop)
-            try twin.expect(reason, of: frame)
-            try twin.expect(reason, of: frame, linear: min(frame.count, 80))
+            #expect(try twin.agree(on: frame).reason.verdict == .drop)
+            try twin.agree(on: frame, linear: min(frame.count, 80))
         }
     }
 
     @Test("the corpora are what they say: classic drops some of the good, and passes some of the evasions")
     func control() throws {
         let twin = try Twin(FrameRow(name: "classic"))
-        let dropped = Self.goodMessages.filter { twin.reference.judge(sipFrame($0.bytes)).verdict == .drop }
-        let passed = Self.evasions.filter { twin.reference.judge(sipFrame($0.bytes)).verdict != .drop }
+        let dropped = Self.goodMessages.filter { twin.reference.judge(sipFrame($0.bytes)).reason.verdict == .drop }
+        let passed = Self.evasions.filter { twin.reference.judge(sipFrame($0.bytes)).reason.verdict != .drop }
         #expect(dropped.count >= 10 && passed.count >= 10)
         for payload in Self.goodMessages + Self.evasions {
-            let frame = sipFrame(payload.bytes)
-            try twin.expect(twin.reference.judge(frame), of: frame)
+            try twin.agree(on: sipFrame(payload.bytes))
         }
     }
 }

@@ -32,9 +32,7 @@ import Testing
         for number in 0..<frames {
             let (frame, linear) = mutator.next()
             let twin = twins[number % twins.count]
-            let reason = twin.reference.judge(frame)
-            seen[reason, default: 0] += 1
-            try twin.expect(reason, of: frame, linear: linear)
+            seen[try twin.agree(on: frame, linear: linear).reason, default: 0] += 1
         }
         print("of them:", Reason.all.map { "\($0.name) \(seen[$0, default: 0])" }.joined(separator: ", "))
         for reason in Reason.all { #expect(seen[reason, default: 0] > frames / 200, "\(reason) is hardly reached") }
