@@ -168,22 +168,20 @@ static __always_inline struct policy_answer policy_unpack(__u64 answer)
 }
 
 /* The kinds of a record, and above them the number of its parent. */
-__noinline __u64 policy_ask(__u32 number)
+__noinline __u64 policy_ask(__u32 number, __u64 generation)
 {
 	const struct fastpath_policy_record *record = bpf_map_lookup_elem(&policy_records, &number);
-	const struct fastpath_policy_control *control = policy_get_control();
 
-	if (!record || !control)
+	if (!record)
 		return 0;
-	return (__u64)POLICY_LOAD32(record->parent) << 32 |
-	       policy_live(record, POLICY_LOAD64(control->generation));
+	return (__u64)POLICY_LOAD32(record->parent) << 32 | policy_live(record, generation);
 }
 
 /* Of lengths 0 to 16, or 17 to 31, a source can be in one each. */
 #define POLICY_PARENTS 17
 
 /* What a record says and all its parents. */
-__noinline __u64 policy_chain4(__u32 number)
+__noinline __u64 policy_chain4(__u32 number, __u64 generation)
 {
 	__u64 answer = 0, asked;
 
@@ -192,7 +190,7 @@ __noinline __u64 policy_chain4(__u32 number)
 		POLICY_BARRIER(turn);
 		if (!number)
 			break;
-		asked = policy_ask(number);
+		asked = policy_ask(number, generation);
 		answer = policy_join(answer, policy_pack(number, asked & FASTPATH_POLICY_KINDS));
 		number = asked >> 32;
 	}
@@ -200,9 +198,10 @@ __noinline __u64 policy_chain4(__u32 number)
 }
 
 /* What all records say that cover a source, the most specific first. */
-__noinline __u64 policy_gather4(__u32 single, __u32 network, __u32 wide)
+__noinline __u64 policy_gather4(__u32 single, __u32 network, __u32 wide, __u64 generation)
 {
-	return policy_join(policy_join(policy_chain4(single), policy_chain4(network)), policy_chain4(wide));
+	return policy_join(policy_join(policy_chain4(single, generation), policy_chain4(network, generation)),
+			   policy_chain4(wide, generation));
 }
 
 /* What the table says of an IPv4 source, in host byte order. */
@@ -215,13 +214,18 @@ static __always_inline struct policy_answer policy_look_up4(__u32 address)
 	__u32 index = address >> 16;
 	const __u64 *root = bpf_map_lookup_elem(&policy_root4, &index);
 	__u32 single = 0, network, wide;
-	__u64 word;
+	__u64 generation, word;
 
 	if (!root)
 		return answer;
-	word = POLICY_LOAD64(*root);
-	if (!word)
+	if (!POLICY_LOAD64(*root))
 		return answer;
+	control = policy_get_control();
+	if (!control)
+		return answer;
+	/* The generation before all that it decides: what is linked afterwards counts from a later one. */
+	generation = POLICY_LOAD64(control->generation);
+	word = POLICY_LOAD64(*root);
 	wide = word >> FASTPATH_POLICY_RECORD_SHIFT;
 	network = word;
 	if (network & FASTPATH_POLICY_DEEPER) {
@@ -231,9 +235,6 @@ static __always_inline struct policy_answer policy_look_up4(__u32 address)
 			return answer;
 		network = POLICY_LOAD32(block->words[address >> 8 & 255]);
 	}
-	control = policy_get_control();
-	if (!control)
-		return answer;
 	if (network & FASTPATH_POLICY_SINGLES)
 		single = policy_find4(control, address);
 	if (network & FASTPATH_POLICY_DEEPER) {
@@ -253,11 +254,11 @@ static __always_inline struct policy_answer policy_look_up4(__u32 address)
 		return answer;
 	/* One record alone: the common way. */
 	if (index == (single | network | wide) && !POLICY_LOAD32(record->parent)) {
-		answer.kinds = policy_live(record, POLICY_LOAD64(control->generation));
+		answer.kinds = policy_live(record, generation);
 		answer.record = index;
 		return answer;
 	}
-	return policy_unpack(policy_gather4(single, network, wide));
+	return policy_unpack(policy_gather4(single, network, wide, generation));
 }
 
 /* Lengths that may cover an IPv6 source. */
@@ -297,7 +298,7 @@ __noinline __u64 policy_scan6(__u32 index, __u64 key, __u64 high, __u64 low, __u
  * lower or the upper half of the address. Records have a 1 behind that bit, so
  * that none is taken for a longer one; a single address has none.
  */
-__noinline __u64 policy_ask6(__u64 high, __u64 low, __u64 bit, __u32 is_low)
+__noinline __u64 policy_ask6(__u64 high, __u64 low, __u64 bit, __u32 is_low, __u64 generation)
 {
 	const struct fastpath_policy_control *control = policy_get_control();
 	__u32 index, is_address = is_low & bit;
@@ -321,11 +322,11 @@ __noinline __u64 policy_ask6(__u64 high, __u64 low, __u64 bit, __u32 is_low)
 		index++;
 	}
 	found = (__u32)found;
-	return found ? policy_pack(found, policy_ask(found) & FASTPATH_POLICY_KINDS) : 0;
+	return found ? policy_pack(found, policy_ask(found, generation) & FASTPATH_POLICY_KINDS) : 0;
 }
 
 /* The same for as many as eight lengths, as bits, the most specific first. */
-__noinline __u64 policy_eight6(__u64 high, __u64 low, __u64 lengths, __u32 is_low)
+__noinline __u64 policy_eight6(__u64 high, __u64 low, __u64 lengths, __u32 is_low, __u64 generation)
 {
 	__u64 answer = 0, bit;
 
@@ -336,13 +337,13 @@ __noinline __u64 policy_eight6(__u64 high, __u64 low, __u64 lengths, __u32 is_lo
 			break;
 		bit = lengths & -lengths;
 		lengths ^= bit;
-		answer = policy_join(answer, policy_ask6(high, low, bit, is_low));
+		answer = policy_join(answer, policy_ask6(high, low, bit, is_low, generation));
 	}
 	return answer;
 }
 
 /* The same for all lengths that end in a half of the address: eight times eight, as the verifier counts each turn. */
-__noinline __u64 policy_gather6(__u64 high, __u64 low, __u64 lengths, __u32 is_low)
+__noinline __u64 policy_gather6(__u64 high, __u64 low, __u64 lengths, __u32 is_low, __u64 generation)
 {
 	__u64 answer = 0;
 
@@ -351,7 +352,7 @@ __noinline __u64 policy_gather6(__u64 high, __u64 low, __u64 lengths, __u32 is_l
 		POLICY_BARRIER(turn);
 		if (!lengths)
 			break;
-		answer = policy_join(answer, policy_eight6(high, low, lengths, is_low));
+		answer = policy_join(answer, policy_eight6(high, low, lengths, is_low, generation));
 #pragma unroll
 		for (int i = 0; i < 8; i++)
 			lengths &= lengths - 1;
@@ -364,14 +365,21 @@ static __always_inline struct policy_answer policy_look_up6(__u64 high, __u64 lo
 {
 	const struct fastpath_policy_control *control = policy_get_control();
 	struct fastpath_policy_lengths6 lengths;
+	__u64 generation, answer;
+	__u32 all;
 
 	if (!control)
 		return (struct policy_answer){};
+	generation = POLICY_LOAD64(control->generation);
 	lengths = policy_lengths6(high, control);
-	if (!(lengths.low | lengths.high))
+	all = POLICY_LOAD32(control->all6);
+	if (!(lengths.low | lengths.high | all))
 		return (struct policy_answer){};
-	return policy_unpack(policy_join(policy_gather6(high, low, lengths.low, 1),
-					 policy_gather6(high, low, lengths.high, 0)));
+	answer = policy_gather6(high, low, lengths.low, 1, generation);
+	answer = policy_join(answer, policy_gather6(high, low, lengths.high, 0, generation));
+	if (all)
+		answer = policy_join(answer, policy_pack(all, policy_ask(all, generation) & FASTPATH_POLICY_KINDS));
+	return policy_unpack(answer);
 }
 
 /* Count a packet that was dropped because its source is blocked; `number` is the answer's record. */

@@ -95,13 +95,18 @@ static __u64 random_state = 88172645463325252ULL;
 static __always_inline const struct fastpath_probe_source *next_source(void)
 {
 	__u64 x = *(volatile __u64 *)&random_state;
-	__u32 index;
+	const struct fastpath_probe_result *result;
+	__u32 index = 0;
+
+	result = bpf_map_lookup_elem(&probe_result, &index);
+	if (!result)
+		return NULL;
 
 	x ^= x << 13;
 	x ^= x >> 7;
 	x ^= x << 17;
 	*(volatile __u64 *)&random_state = x;
-	index = (x >> 20) & (FASTPATH_PROBE_COUNT - 1);
+	index = (x >> 20) & result->mask;
 	return bpf_map_lookup_elem(&probe_sources, &index);
 }
 

@@ -153,7 +153,9 @@ struct fastpath_policy_control {
 	uint64_t clock;
 	/* Not 0: the time in place of the clock, in microseconds. For tests. */
 	uint64_t given_micros;
-	uint64_t padding[2];
+	/* The record of all IPv6 sources, ::/0; 0: none. */
+	uint32_t all6;
+	uint32_t padding[3];
 
 	/* The rest is the writer's. Not 0: one is at work, or has died at it. */
 	uint32_t dirty;
@@ -170,7 +172,9 @@ struct fastpath_policy_control {
 	uint32_t blocks_fresh;
 	/* A free block, whose first word has the next one. */
 	uint32_t blocks_free;
-	uint32_t padding2[7];
+	/* Records taken out since the table was tidied: they left flags and blocks behind that only cost time and room. */
+	uint32_t stale;
+	uint32_t padding2[6];
 };
 
 /* Of the layout; another one is refused. */
