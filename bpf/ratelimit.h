@@ -21,8 +21,8 @@ static __always_inline const volatile struct fastpath_limit *limit_of(__u32 clas
 /* Nobody who does not know the secret can choose sources that meet. */
 static __always_inline __u64 hash_source(const struct source *source, __u32 class)
 {
-	/* IPv6: whoever has one address of a /64 has all of them. */
-	__u64 hash = (source->high + class) * (settings.secret | 1);
+	/* IPv6: whoever has one address of a /64 has all of them. Global addresses leave the upper bits free. */
+	__u64 hash = (source->high ^ (__u64)class << 62) * (settings.secret | 1);
 
 	hash ^= hash >> 32;
 	hash *= 0x9e3779b97f4a7c15ULL;
@@ -33,13 +33,13 @@ static __always_inline __u64 hash_source(const struct source *source, __u32 clas
 /*
  * How far ahead of `now` the time in a cell is, in microseconds: below 0 for a
  * source that has been quiet, and for a word of so long ago that the clock's 40
- * bits have gone round.
+ * bits have gone round: no packet is ever due later than `furthest` ahead.
  */
-static __always_inline __s64 due_ahead(__u64 cell, __u64 now)
+static __always_inline __s64 due_ahead(__u64 cell, __u64 now, __u64 furthest)
 {
 	__s64 ahead = (__s64)((cell - now) << (64 - FASTPATH_LIMIT_DUE_BITS)) >> (64 - FASTPATH_LIMIT_DUE_BITS);
 
-	return ahead > 2 * FASTPATH_LIMIT_TOLERANCE_MAX ? -1 : ahead;
+	return ahead > (__s64)furthest ? -1 : ahead;
 }
 
 /*
@@ -57,6 +57,7 @@ static __always_inline bool source_is_over_limit(const struct source *source, __
 	__u64 hash = hash_source(source, class), tag = hash << FASTPATH_LIMIT_DUE_BITS;
 	__u32 number = hash >> 40 & (FASTPATH_LIMIT_LINES - 1), chosen = 0;
 	__s64 least = (1ULL << 63) - 1, ahead = -1;
+	__u64 interval = limit->interval, tolerance = limit->tolerance;
 	struct fastpath_limit_line *line;
 
 	line = bpf_map_lookup_elem(&limit_cells, &number);
@@ -65,7 +66,7 @@ static __always_inline bool source_is_over_limit(const struct source *source, __
 #pragma unroll
 	for (__u32 i = 0; i < FASTPATH_LIMIT_WAYS; i++) {
 		__u64 cell = *(volatile __u64 *)&line->cells[i];
-		__s64 found = due_ahead(cell, now);
+		__s64 found = due_ahead(cell, now, tolerance + interval);
 
 		if ((cell ^ tag) >> FASTPATH_LIMIT_DUE_BITS == 0) {
 			chosen = i;
@@ -79,10 +80,10 @@ static __always_inline bool source_is_over_limit(const struct source *source, __
 	}
 	if (ahead < 0)
 		ahead = 0;
-	if (ahead > (__s64)limit->tolerance)
+	if (ahead > (__s64)tolerance)
 		return true;
 	*(volatile __u64 *)&line->cells[chosen & (FASTPATH_LIMIT_WAYS - 1)] =
-		tag | ((now + ahead + limit->interval) & DUE_MASK);
+		tag | ((now + ahead + interval) & DUE_MASK);
 	return false;
 }
 

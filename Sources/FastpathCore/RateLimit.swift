@@ -88,7 +88,7 @@ public struct RateLimit: Hashable, Sendable {
     /// What can be given, for messages.
     public static func allowed(_ scope: Scope) -> String {
         "a rate and a burst, like \"5/s:20\" or \"30/m:10\": at most \(scope.fastest)/s, a burst of 1 to "
-            + "\(largestBurst), used up in at most \(FASTPATH_LIMIT_TOLERANCE_MAX / 60_000_000) minutes"
+            + "\(largestBurst), made up for in at most \(FASTPATH_LIMIT_TOLERANCE_MAX / 3_600_000_000) hours"
     }
 
     /// As the program reads it.

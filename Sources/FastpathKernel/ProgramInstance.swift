@@ -13,12 +13,13 @@ public final class ProgramInstance {
 
     /// With lists of its own.
     public init(
-        blocked: [IPPrefix] = [], allowed: [IPPrefix] = [], settings: FilterSettings = .classic,
-        object path: String? = nil
+        blocked: [IPPrefix] = [], allowed: [IPPrefix] = [], table: PolicyTable? = nil,
+        settings: FilterSettings = .classic, object path: String? = nil
     ) throws(Failure) {
         let lists = [PolicyKind.block: blocked, .allow: allowed]
         var options = LoadedObject.Options()
         options.settings = settings
+        if let table { options.maps = table.maps }
         for (kind, prefixes) in lists {
             let list = try AddressMap.make(kind, capacity: max(prefixes.count, kind.map.defaultCapacity))
             try list.insert(prefixes) { _ in }

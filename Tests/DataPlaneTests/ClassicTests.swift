@@ -95,8 +95,8 @@ import Testing
             #expect(map.capacity == public_.defaultCapacity)
         }
         #expect(PublicMap.allCases.map(\.name) == ["xsks_map", "allowed_ips", "blocked_ips", "xdp_counters"])
-        #expect(PublicMap.allCases.map(\.defaultCapacity) == [64, 256, 1024, 5])
-        #expect(Reason.counted.map(\.id).sorted() == [0, 1, 2, 3, 4])
-        #expect([Reason.optionsDropped, .redirected, .passed, .blocked, .malformed].map(\.id) == [0, 1, 2, 3, 4])
+        #expect(PublicMap.allCases.map(\.defaultCapacity) == [64, 256, 1024, 6])
+        #expect(Reason.counted.map(\.id).sorted() == [0, 1, 2, 3, 4, 5])
+        #expect([Reason.optionsDropped, .redirected, .passed, .blocked, .malformed, .rateLimited].map(\.id) == [0, 1, 2, 3, 4, 5])
     }
 }

@@ -103,7 +103,7 @@ import Testing
         ("[limits]\nregister = 5", 2, "register is a number", "5/s:20"),
         ("[limits]\nregister = '5'", 2, "register is \"5\"", "5/s:20"),
         ("[limits]\nregister = '20000/s'", 2, "20000/s", "at most 10000/s"),
-        ("[limits]\ninvite = '1/h:1000'", 2, "1/h:1000", "10 minutes"),
+        ("[limits]\ninvite = '1/h:1000'", 2, "1/h:1000", "24 hours"),
         ("profile = carrier", 1, "carrier is no value", "TOML"), ("[a.b]", 1, "tables in tables", "TOML"),
     ]
 

@@ -6,7 +6,7 @@ import Testing
     @Test func theTotalIsTheSumOfAllReasons() {
         var counters = Counters()
         for (number, reason) in Reason.counted.enumerated() { counters[reason] = UInt64(1) << UInt64(8 * number) }
-        #expect(counters.total == 0x01_01_01_01_01)
+        #expect(counters.total == 0x01_01_01_01_01_01)
         #expect(Reason.counted.allSatisfy { counters[$0] > 0 })
     }
 

@@ -5,15 +5,15 @@ import Testing
 @Suite struct RateLimitTests {
     @Test(arguments: [
         ("5/s:20", "5/s:20"), ("5/s", "5/s:5"), ("30/m", "30/m:1"), ("1/h:3", "1/h:3"), ("10000/s:1", "10000/s:1"),
-        ("1/s:601", "1/s:601"),
+        ("1/s:86401", "1/s:86401"), ("1/h:25", "1/h:25"),
     ])
     func whatIsReadIsWritten(text: String, written: String) {
         #expect(RateLimit(text, scope: .source)?.description == written)
     }
 
     @Test(arguments: [
-        "", "5", "5/", "/s", "5/d", "5/s:", "5/s:0", "0/s", "-5/s:2", "+5/s", "5/s:2:3", "5/s/s", "10001/s", "1/s:602",
-        "1/h:1000", "5.5/s", "99999999999999999999/s", "5/s:99999999999999999999", "5/ s",
+        "", "5", "5/", "/s", "5/d", "5/s:", "5/s:0", "0/s", "-5/s:2", "+5/s", "5/s:2:3", "5/s/s", "10001/s", "1/s:86402",
+        "1/h:26", "5.5/s", "99999999999999999999/s", "5/s:99999999999999999999", "5/ s",
     ])
     func whatTheProgramCannotKeepIsRefused(text: String) {
         #expect(RateLimit(text, scope: .source) == nil)

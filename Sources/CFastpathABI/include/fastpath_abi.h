@@ -177,8 +177,8 @@ struct fastpath_limit_line {
 	uint64_t cells[FASTPATH_LIMIT_WAYS];
 };
 
-/* No limit has a tolerance above this, in microseconds: what is further ahead is a word of long ago. */
-#define FASTPATH_LIMIT_TOLERANCE_MAX 600000000
+/* No limit has a tolerance above this, a day in microseconds: 40 bits go round in twelve. */
+#define FASTPATH_LIMIT_TOLERANCE_MAX 86400000000LL
 
 /*
  * Counters of ours beside the public ones, one map: what would have been dropped
