@@ -246,14 +246,12 @@ static __always_inline struct policy_answer policy_look_up4(__u32 address)
 	}
 	network &= FASTPATH_POLICY_NUMBER;
 
-	index = single ? single : network ? network : wide;
+	/* One record alone is the common way: at most one of the three, so that their sum is it. */
+	index = single + network + wide;
 	if (!index)
 		return answer;
 	record = bpf_map_lookup_elem(&policy_records, &index);
-	if (!record)
-		return answer;
-	/* One record alone: the common way. */
-	if (index == (single | network | wide) && !POLICY_LOAD32(record->parent)) {
+	if (record && (index == single || index == network || index == wide) && !POLICY_LOAD32(record->parent)) {
 		answer.kinds = policy_live(record, generation);
 		answer.record = index;
 		return answer;

@@ -100,7 +100,7 @@ struct PolicyMemory {
     }
 
     static func isIPv4(_ record: Record) -> Bool {
-        record.pointee.state & identity >> UInt64(FASTPATH_POLICY_FAMILY_SHIFT) == UInt64(FASTPATH_POLICY_FAMILY4)
+        (record.pointee.state & identity) >> UInt64(FASTPATH_POLICY_FAMILY_SHIFT) == UInt64(FASTPATH_POLICY_FAMILY4)
     }
 
     /// A state with the prefix of `other`.
