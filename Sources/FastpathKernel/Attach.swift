@@ -57,7 +57,7 @@ extension KernelEdges {
     ) throws(Failure) -> Program {
         var options = LoadedObject.Options()
         options.settings = settings
-        for (kind, list) in policy { options.maps[kind.map.name] = list.map }
+        for (kind, list) in policy { options.maps[try kind.publicMap().name] = list.map }
         let isReplacement = try old?.isEdge() ?? false
         for map in [PublicMap.counters, .xsks] {
             let pinned = try BPFMap.pinned(at: pins.mapPath(map, interface))

@@ -12,7 +12,7 @@ struct PinFolder {
 
     private var interfacesPath: String { root + "/interfaces" }
 
-    func sharedMapPath(_ kind: PolicyKind) -> String { "\(root)/\(kind.map.name)" }
+    func sharedMapPath(_ map: PublicMap) -> String { "\(root)/\(map.name)" }
 
     func path(_ interface: InterfaceID) -> String { "\(interfacesPath)/\(interface.pinName)" }
 

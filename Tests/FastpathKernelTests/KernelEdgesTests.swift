@@ -28,8 +28,8 @@ import Testing
         let (here, there) = try laboratory.connect(
             .init(edge, "sip.0", 0x0a62_0001), .init(phone, "wan", 0x0a62_0002))
         var policy: [PolicyKind: AddressMap] = [:]
-        for kind in PolicyKind.allCases {
-            let map = try edges.makePolicyMap(kind, capacity: kind.map.defaultCapacity)
+        for kind in PolicyKind.inPublicMaps {
+            let map = try edges.makePolicyMap(kind, capacity: kind.publicMap().defaultCapacity)
             try edges.share(map, as: kind)
             policy[kind] = map
         }
