@@ -133,9 +133,9 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
             guard let map else { continue }
             plans[index].map = map
             let entries = plan.entriesToFill
-            if !plan.needsNewMap, plan.takesRecord, !plan.adopted.isEmpty {
-                undo.add("in the shared \(plan.kind.listName): up to \(plan.adopted.count)") { () throws(Failure) in
-                    try map.remove(plan.adopted)
+            if !plan.needsNewMap, !entries.isEmpty {
+                undo.add("in the shared \(plan.kind.listName): up to \(entries.count)") { () throws(Failure) in
+                    try map.remove(entries)
                 }
             }
             try map.insert(entries) {
@@ -255,8 +255,13 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
                 try record.setCapacity(recorded, of: kind)
             }
         }
-        guard let wanted = request.policyCapacity, try record.capacity(nil) != wanted else { return }
+        let before = try record.capacity(nil)
+        guard let wanted = request.policyCapacity, before != wanted else { return }
         try record.setCapacity(wanted, of: nil)
+        guard let earlier = before ?? table.shared?.capacity else { return }
+        undo.add("recorded capacity of the policy table: \(wanted)") { () throws(Failure) in
+            try record.setCapacity(earlier, of: nil)
+        }
     }
 
     /// Every program reads the new lists. From the first frozen list on there is no way back, and none is needed: all

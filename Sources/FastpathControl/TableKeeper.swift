@@ -119,13 +119,15 @@ struct TableKeeper<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         return max(one, other) - min(one, other) <= 2
     }
 
-    /// A new table that holds the projection, with room for `wanted` prefixes where the bounds allow it.
+    /// A new table that holds the projection, with room for `wanted` prefixes where the bounds allow it: exactly so many
+    /// where somebody wished for it, else a power of two.
     func makeFilled(
-        _ projection: [PolicyTableChange], wanted: Int, isExact: Bool = false, progress: (Int) -> Void = { _ in }
+        _ projection: [PolicyTableChange], wanted: Int, isWish: Bool = false, canGrow: Bool = true,
+        progress: (Int) -> Void = { _ in }
     ) throws(Failure) -> Kernel.Table {
         let needed = projection.count
-        var capacity = isExact ? wanted : max(Self.smallestCapacity, roomyCapacity(for: wanted))
-        if kernel.policyTableBytes(capacity: capacity) > limits.policyMemory, !isExact {
+        var capacity = isWish ? wanted : max(Self.smallestCapacity, roomyCapacity(for: wanted))
+        if kernel.policyTableBytes(capacity: capacity) > limits.policyMemory, canGrow {
             capacity = max(Self.smallestCapacity, roomyCapacity(for: needed))
         }
         while true {
@@ -137,7 +139,7 @@ struct TableKeeper<Kernel: EdgeKernelPort, Record: PolicyRecord> {
                 if !projection.isEmpty { try table.apply(projection, now: now.boot, progress: progress) }
                 return table
             } catch {
-                guard case .mapFull = error.kind, !isExact else { throw error }
+                guard case .mapFull = error.kind, canGrow else { throw error }
                 // Networks need more room than addresses.
                 capacity *= 2
             }

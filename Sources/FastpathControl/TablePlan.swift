@@ -61,7 +61,8 @@ struct TablePlan<Kernel: EdgeKernelPort> {
             }
         }
         let room = wanted ?? max(projection.count, shared?.capacity ?? 0)
-        table = try keeper.makeFilled(projection, wanted: room, isExact: self.wanted != nil, progress: report)
+        table = try keeper.makeFilled(
+            projection, wanted: room, isWish: wanted != nil, canGrow: self.wanted == nil, progress: report)
     }
 
     /// What a program with these settings is loaded with.

@@ -137,6 +137,32 @@ public final class KernelEdges {
         try map.map.pin(at: pins.sharedMapPath(kind.publicMap()))
     }
 
+    /// The maps of the pinned policy table that all interfaces share, by name; nil where one of them is missing.
+    public func sharedTableMaps(_ names: [String]) throws(Failure) -> [String: BPFMap]? {
+        var maps: [String: BPFMap] = [:]
+        for name in names {
+            guard let map = try BPFMap.pinned(at: pins.tableMapPath(name)) else { return nil }
+            maps[name] = map
+        }
+        return maps
+    }
+
+    /// The maps of the policy table that the program on `edge` uses, by name; nil where it uses none.
+    public func tableMaps(_ names: [String], of edge: EdgeState) throws(Failure) -> [String: BPFMap]? {
+        guard let attachment = edge.attachment, attachment.isEdge else { return nil }
+        let used = try Program.withID(attachment.programID).maps()
+        var maps: [String: BPFMap] = [:]
+        for name in names {
+            // The kernel cuts names to 15 characters.
+            guard let map = used.first(where: { $0.name == String(name.prefix(15)) }) else { return nil }
+            maps[name] = map
+        }
+        return maps
+    }
+
+    /// Makes `maps` the shared policy table: their pins take the place of the old in one rename. `id`: that of one of them.
+    public func shareTable(_ maps: [String: BPFMap], id: UInt32) throws(Failure) { try pins.shareTable(maps, id: id) }
+
     /// Is the instance's folder of pins there?
     public var hasSharedPins: Bool { access(pins.root, F_OK) == 0 }
 
