@@ -11,4 +11,4 @@ source "$(dirname "$(readlink -f "$0")")/lib.sh"
 answer_help "$@"
 [ $# = 1 ] || usage_error "it takes one IPv4 address."
 require_root
-fastpath block add --require-loaded -- "$1"
+fastpath block add --require-loaded --addresses-only -- "$1"

@@ -15,4 +15,4 @@ source "$(dirname "$(readlink -f "$0")")/lib.sh"
 answer_help "$@"
 [ $# = 1 ] || usage_error "it takes one file."
 require_root
-fastpath block import --require-loaded -- "$1"
+fastpath block import --require-loaded --addresses-only -- "$1"

@@ -80,7 +80,7 @@ struct BenchPrograms {
     }
 
     private static func map(_ kind: PolicyKind, _ addresses: [UInt32]) throws(Failure) -> AddressMap {
-        let map = try AddressMap.make(kind, capacity: max(kind.map.defaultCapacity, addresses.count))
+        let map = try AddressMap.make(kind, capacity: max(kind.publicMap().defaultCapacity, addresses.count))
         try map.insert(addresses.map { IPPrefix(ipv4: $0) }) { _ in }
         return map
     }

@@ -49,8 +49,11 @@ extension Instance {
         try Host.requireReady()
         return EdgeControl(
             kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath),
-            lock: FileLock(at: lockPath, timeout: lockTimeout))
+            lock: FileLock(at: lockPath, timeout: lockTimeout), limits: try policyLimits())
     }
+
+    /// What the configuration sets.
+    private func policyLimits() throws(Failure) -> PolicyLimits { PolicyLimits() }
 
     /// The use cases of the policy, likewise.
     func policyControl(
@@ -59,12 +62,15 @@ extension Instance {
         try Host.requireReady()
         return PolicyControl(
             kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath),
-            lock: FileLock(at: lockPath, timeout: lockTimeout))
+            lock: FileLock(at: lockPath, timeout: lockTimeout), limits: try policyLimits())
     }
 }
 
 /// Seconds since 1970-01-01 UTC.
 func now() -> Int64 { Int64(time(nil)) }
+
+/// Now, on both clocks.
+func moment() -> Moment { Moment(wall: now(), boot: PolicyTable.now()) }
 
 /// Points in time, for people and for programs.
 enum Timestamp {
@@ -121,6 +127,23 @@ extension Output {
                 "\(Format.plural(mending.notFitted, "recorded entry", "recorded entries")) found no room in the kernel's "
                     + "lists; raise their capacity with 'vos-fastpath up'")
         }
+    }
+
+    /// What some interfaces do not enforce.
+    func warn(of gap: EnforcementGap?) {
+        for sentence in gap?.sentences ?? [] { warning(sentence) }
+    }
+
+    /// The policy table was too small.
+    func note(_ growth: TableGrowth?) {
+        guard let growth else { return }
+        var text = "the policy table has room for \(Format.count(growth.capacity)) prefixes now"
+        if let before = growth.capacityBefore { text += ", before \(Format.count(before))" }
+        if !growth.moved.isEmpty {
+            text += "; the program was replaced on \(growth.moved.map(\.label).joined(separator: ", "))"
+        }
+        note(text + ". Hits are counted anew.")
+        for name in growth.otherObjects { warning(UpWarning.otherObject(interface: name).sentence) }
     }
 
     /// Says where a list may be half of a change.

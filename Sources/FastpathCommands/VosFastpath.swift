@@ -15,7 +15,7 @@ struct VosFastpath: ParsableCommand {
             Put the edge on an interface, watch it, and take it off again:
 
               vos-fastpath up eth0
-              vos-fastpath allow add 198.51.100.7
+              vos-fastpath trust add 198.51.100.7
               vos-fastpath stats --watch
               vos-fastpath down eth0
 
@@ -25,8 +25,9 @@ struct VosFastpath: ParsableCommand {
         subcommands: [GenerateManual.self],
         groupedSubcommands: [
             CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self, Config.self]),
-            CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self]),
-            CommandGroup(name: "Insight", subcommands: [Stats.self, Watch.self, Report.self, Capture.self, Explain.self]),
+            CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self, Trust.self]),
+            CommandGroup(
+                name: "Insight", subcommands: [Stats.self, Watch.self, Report.self, Capture.self, Explain.self]),
             CommandGroup(
                 name: "Lab", subcommands: [Lab.self, DemoCommand.self, StressCommand.self, BenchCommand.self]),
         ])

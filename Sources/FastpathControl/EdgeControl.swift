@@ -6,11 +6,18 @@ public struct EdgeControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: Co
     let kernel: Kernel
     let record: Record
     let lock: Lock
+    let limits: PolicyLimits
 
-    public init(kernel: Kernel, record: Record, lock: Lock) {
+    public init(kernel: Kernel, record: Record, lock: Lock, limits: PolicyLimits = PolicyLimits()) {
         self.kernel = kernel
         self.record = record
         self.lock = lock
+        self.limits = limits
+    }
+
+    /// The policy's door, on the same ports.
+    var policy: PolicyControl<Kernel, Record, Lock> {
+        PolicyControl(kernel: kernel, record: record, lock: lock, limits: limits)
     }
 
     /// Puts the program on an interface, or replaces the one of ours that is there in one atomic step that keeps
@@ -18,15 +25,14 @@ public struct EdgeControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: Co
     /// the record. A changed capacity keeps the entries, on every interface. What fails half-way is taken back. Other
     /// interfaces of the instance that were left with lists of their own get the shared ones.
     ///
-    /// - Parameter now: seconds since 1970-01-01 UTC.
     /// - Throws: `.noInterface`; `.foreignProgram` and `.modeConflict` unless forced; `.mapFull` for a capacity that
     ///   is too small for the entries; what the ports throw.
     public func up(
-        _ request: UpRequest, now: Int64, progress: (ChangeProgress) -> Void = { _ in }
+        _ request: UpRequest, now: Moment, progress: (ChangeProgress) -> Void = { _ in }
     ) throws(Failure) -> UpReport {
         try kernel.requireReady()
         return try lock.withLock(for: "up \(request.interface)") { (interrupted) throws(Failure) in
-            var installation = try EdgeInstallation(kernel, record, request, now: now, interrupted: interrupted)
+            var installation = try EdgeInstallation(policy, request, now: now, interrupted: interrupted)
             return try installation.run(progress: progress)
         }
     }
@@ -41,20 +47,24 @@ public struct UpRequest: Hashable, Sendable {
     public var object: String?
     /// What the program is loaded with.
     public var settings: FilterSettings
-    /// Entries that the lists shall hold; without one the capacity stays as it is.
+    /// Entries that the public maps shall hold; without one the capacity stays as it is.
     public var capacities: [PolicyKind: Int]
+    /// Prefixes that the policy table shall hold; without it the capacity stays, and grows where it must.
+    public var policyCapacity: Int?
     /// Replace a foreign program, and change the mode with a short gap.
     public var force: Bool
 
     public init(
         interface: String, mode: ModeRequest = .auto, object: String? = nil,
-        settings: FilterSettings = Profile.default.settings, capacities: [PolicyKind: Int] = [:], force: Bool = false
+        settings: FilterSettings = Profile.default.settings, capacities: [PolicyKind: Int] = [:],
+        policyCapacity: Int? = nil, force: Bool = false
     ) {
         self.interface = interface
         self.mode = mode
         self.object = object
         self.settings = settings
         self.capacities = capacities
+        self.policyCapacity = policyCapacity
         self.force = force
     }
 }
@@ -70,8 +80,12 @@ public struct UpReport: Hashable, Sendable {
     public var settingsBefore: FilterSettings?
     /// What the kernel side has to say: why native mode was refused, for one.
     public var notes: [String]
-    /// One for each kind.
+    /// The public maps.
     public var lists: [UpList]
+    /// The policy table; nil where no interface reads one.
+    public var table: UpTable?
+    /// Entries that are recorded, by kind.
+    public var recorded: [PolicyKind: Int]
     /// Other interfaces that were moved to the lists that are shared now.
     public var moved: [EdgeState]
     /// What the operator should know before relying on it.
@@ -94,10 +108,23 @@ public struct UpList: Hashable, Sendable {
     public var byHand: Int
 }
 
+/// The policy table after `up`.
+public struct UpTable: Hashable, Sendable {
+    /// Prefixes that it holds; one of several kinds counts once.
+    public var prefixes: Int
+    public var capacity: Int
+    /// All its maps.
+    public var bytes: Int
+    /// Nil where there was none.
+    public var capacityBefore: Int?
+}
+
 /// What the operator should know after `up`.
 public enum UpWarning: Hashable, Sendable {
     /// OPTIONS are dropped whoever sends them.
     case allowListEmpty
+    /// Entries that interfaces do not enforce.
+    case notEnforced(EnforcementGap)
     /// The program sees merged packets as one.
     case genericMode
     /// The driver may have made its rings anew.
@@ -108,8 +135,9 @@ public enum UpWarning: Hashable, Sendable {
     public var sentence: String {
         switch self {
         case .allowListEmpty:
-            "The allow list is empty: OPTIONS are dropped whoever sends them, your trunks' keepalives included. "
-                + "Allow a peer: vos-fastpath allow add ADDRESS"
+            "No source is allowed or trusted: OPTIONS are dropped whoever sends them, your trunks' keepalives included. "
+                + "Trust your trunks: vos-fastpath trust add ADDRESS (profile classic: vos-fastpath allow add ADDRESS)"
+        case .notEnforced(let gap): gap.sentences.joined(separator: " ")
         case .genericMode:
             "In generic mode packets that the kernel merged (GRO, UDP_SEGMENT) count as one and are judged by their "
                 + "first part: a sender can hide packets behind a good one. Use a driver with native XDP where you can."

@@ -8,8 +8,9 @@ import FastpathCore
 struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     let kernel: Kernel
     let record: Record
+    let keeper: TableKeeper<Kernel, Record>
     let request: UpRequest
-    let now: Int64
+    let now: Moment
     let interface: InterfaceID
     /// The interface before, or nil where nothing of XDP or of ours was there.
     let before: EdgeState?
@@ -18,31 +19,40 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     let mending: Mending?
     let others: OtherEdges<Kernel>
     var plans: [ListPlan<Kernel.PolicyMap>]
+    var table: TablePlan<Kernel>
     var undo = UndoList()
 
-    /// Looks and decides; changes nothing but what an operation left behind that was cut off.
+    /// Looks and decides; changes nothing but what an operation left behind that was cut off, and what has expired.
     init(
-        _ kernel: Kernel, _ record: Record, _ request: UpRequest, now: Int64, interrupted: String?
+        _ policy: PolicyControl<Kernel, Record, some ControlLock>, _ request: UpRequest, now: Moment,
+        interrupted: String?
     ) throws(Failure) {
-        self.kernel = kernel
-        self.record = record
+        kernel = policy.kernel
+        record = policy.record
+        keeper = policy.keeper(now)
         self.request = request
         self.now = now
         interface = try kernel.interface(named: request.interface)
-        let lists = try KernelLists(kernel)
+        var lists = try KernelLists(kernel)
         let interface = interface
+        try Self.refuseForeignProgram(lists.edges.first { $0.interface == interface }, request)
+        var mending = try policy.prepare(&lists, interrupted, now)
         before = lists.edges.first { $0.interface == interface }
-        try Self.refuseForeignProgram(before, request)
         settingsBefore = try Self.settings(of: before, kernel)
-        var mending = try lists.mend(interrupted, from: record)
         mending?.strays = []  // They get the shared lists here.
         self.mending = mending
         others = try OtherEdges(lists, but: interface)
 
+        let isReader = kernel.readsPolicyTable(request.settings)
+        table = TablePlan(lists, isReader: isReader, others, wanted: request.policyCapacity)
+        let takesRecord = !isReader || lists.classic.contains { $0.interface != interface }
         let adopted = others.strays + [before].compactMap { $0 }.filter(\.isFilteringForUs)
         plans = []
-        for kind in PolicyKind.allCases {
-            plans.append(try ListPlan(kind, kernel, record, adopting: adopted, wanted: request.capacities[kind]))
+        for kind in PolicyKind.inPublicMaps {
+            plans.append(
+                try ListPlan(
+                    kind, kernel, record, adopting: adopted, wanted: request.capacities[kind],
+                    takesRecord: takesRecord, now: now))
         }
     }
 
@@ -73,20 +83,26 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         do throws(Failure) {
             try adopt()
             try fill(progress)
+            let adopted = plans.flatMap { plan in plan.adopted.map { PolicyTableChange($0, plan.kind.tableKind) } }
+            try table.fill(keeper, adopted: adopted, &undo, progress)
             try shareFirstLists()
             let (edge, notes) = try attach()
             try adoptLatecomers()
             report = UpReport(
                 edge: edge, settings: request.settings, replaced: before?.attachment, settingsBefore: settingsBefore,
-                notes: notes, lists: plans.map(\.outcome), moved: [], warnings: [], mending: mending)
-            for other in try others.toMove(plans) { try move(other, &report) }
+                notes: notes, lists: plans.map(\.outcome), table: table.outcome, recorded: [:], moved: [], warnings: [],
+                mending: mending)
+            for other in try others.toMove(plans, table) { try move(other, &report) }
+            try dropFromPublicMaps()
+            try shareNewTable()
             try recordCapacities()
             try freezeOldLists()
         } catch {
             throw undo.takeBack(after: error)
         }
         try shareNewLists()
-        report.warnings += warnings(for: report)
+        for kind in PolicyKind.allCases { report.recorded[kind] = try record.count(kind) }
+        report.warnings += try warnings(for: report)
         return report
     }
 
@@ -101,10 +117,9 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
 
     private mutating func recordAdopted(_ prefixes: [IPPrefix], _ kind: PolicyKind) throws(Failure) {
         let (record, now) = (record, now)
-        try record.insert(prefixes.map { PolicyEntry(kind: kind, prefix: $0, origin: .adopted, added: now) }) { _ in }
-        undo.add("recorded as adopted: \(prefixes.count)") { () throws(Failure) in
-            try record.remove(prefixes, from: kind)
-        }
+        let entries = prefixes.map { PolicyEntry(kind: kind, prefix: $0, origin: .adopted, added: now.wall) }
+        try record.insert(entries)
+        undo.add("recorded as adopted: \(prefixes.count)") { () throws(Failure) in try record.remove(entries) }
     }
 
     /// Makes the lists that are missing or too small, and brings all of them up to the record.
@@ -118,9 +133,9 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
             guard let map else { continue }
             plans[index].map = map
             let entries = plan.entriesToFill
-            if !plan.needsNewMap, !plan.adopted.isEmpty {
-                undo.add("in the shared \(plan.kind.listName): up to \(plan.adopted.count)") { () throws(Failure) in
-                    try map.remove(plan.adopted)
+            if !plan.needsNewMap, !entries.isEmpty {
+                undo.add("in the shared \(plan.kind.listName): up to \(entries.count)") { () throws(Failure) in
+                    try map.remove(entries)
                 }
             }
             try map.insert(entries) {
@@ -139,6 +154,7 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         for plan in plans where plan.shared == nil {
             if let map = plan.map { try kernel.share(map, as: plan.kind) }
         }
+        if table.shared == nil, let map = table.table { try kernel.share(map) }
     }
 
     private var policy: [PolicyKind: Kernel.PolicyMap] {
@@ -148,8 +164,8 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     private mutating func attach() throws(Failure) -> (EdgeState, notes: [String]) {
         let restore = try restoration(of: before)
         let result = try kernel.attach(
-            interface, object: request.object, policy: policy, settings: request.settings, mode: request.mode,
-            force: request.force)
+            interface, object: request.object, policy: policy, table: table.table(for: request.settings, kernel),
+            settings: request.settings, mode: request.mode, force: request.force)
         let kernel = kernel
         undo.add("the program on \(request.interface)") { () throws(Failure) in
             if let restore { try restore() } else { try kernel.detach(result.0) }
@@ -163,7 +179,8 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         let mode: ModeRequest = other.attachment?.mode == .generic ? .generic : .native
         let settings = try Self.settings(of: other, kernel) ?? request.settings
         let (edge, _) = try kernel.attach(
-            other.interface, object: nil, policy: policy, settings: settings, mode: mode, force: false)
+            other.interface, object: nil, policy: policy, table: table.table(for: settings, kernel), settings: settings,
+            mode: mode, force: false)
         undo.add("the program on \(other.label)") { () throws(Failure) in try restore?() }
         report.moved.append(edge)
         if edge.attachment?.tag != other.attachment?.tag {
@@ -175,14 +192,16 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     private func restoration(of edge: EdgeState?) throws(Failure) -> (() throws(Failure) -> Void)? {
         guard let edge, edge.isFiltering, let program = edge.attachment else { return nil }
         var policy: [PolicyKind: Kernel.PolicyMap] = [:]
-        for kind in PolicyKind.allCases { policy[kind] = try kernel.policyMap(kind, of: edge) }
+        for kind in PolicyKind.inPublicMaps { policy[kind] = try kernel.policyMap(kind, of: edge) }
         let mode: ModeRequest = program.mode == .generic ? .generic : .native
         let (kernel, request) = (kernel, request)
         let settings = try Self.settings(of: edge, kernel) ?? request.settings
+        let table = kernel.readsPolicyTable(settings) ? try kernel.policyTable(of: edge) : nil
         let object = edge.interface == interface ? request.object : nil
         return { [policy] () throws(Failure) in
             _ = try kernel.attach(
-                edge.interface, object: object, policy: policy, settings: settings, mode: mode, force: request.force)
+                edge.interface, object: object, policy: policy, table: table, settings: settings, mode: mode,
+                force: request.force)
         }
     }
 
@@ -193,22 +212,55 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
             guard let map = plans[index].map else { continue }
             let late = try plans[index].latecomers()
             if late.isEmpty { continue }
-            try recordAdopted(late, plans[index].kind)
-            try map.insert(late) { _ in }
+            let kind = plans[index].kind
+            try recordAdopted(late, kind)
+            if plans[index].takesRecord { try map.insert(late) { _ in } }
+            if let table = table.table {
+                let changes = late.map { PolicyTableChange($0, kind.tableKind) }
+                try table.apply(changes, now: now.boot) { _ in }
+                undo.addRemoval(of: changes, from: table, now)
+            }
             plans[index].adopted += late
         }
+    }
+
+    /// The last program that read the public maps alone is gone: they hold what somebody wrote by hand, and no more.
+    private mutating func dropFromPublicMaps() throws(Failure) {
+        for plan in plans {
+            let (entries, kind) = (plan.entriesToDrop, plan.kind)
+            guard !entries.isEmpty, let map = plan.map else { continue }
+            undo.add("removed from the shared \(kind.listName): \(entries.count)") { () throws(Failure) in
+                try map.insert(entries) { _ in }
+            }
+            try map.remove(entries)
+        }
+    }
+
+    /// Every program that reads a table reads the new one.
+    private mutating func shareNewTable() throws(Failure) {
+        guard let old = table.shared, let new = table.table, old.id != new.id else { return }
+        let kernel = kernel
+        try kernel.share(new)
+        undo.add("the shared policy table") { () throws(Failure) in try kernel.share(old) }
     }
 
     private mutating func recordCapacities() throws(Failure) {
         let record = record
         for plan in plans {
             let kind = plan.kind
-            let recorded = try record.capacity(kind) ?? kind.map.defaultCapacity
+            let recorded = try record.capacity(kind) ?? kind.defaultCapacity
             if recorded == plan.capacity { continue }
             try record.setCapacity(plan.capacity, of: kind)
             undo.add("recorded capacity: \(plan.capacity)") { () throws(Failure) in
                 try record.setCapacity(recorded, of: kind)
             }
+        }
+        let before = try record.capacity(nil)
+        guard let wanted = request.policyCapacity, before != wanted else { return }
+        try record.setCapacity(wanted, of: nil)
+        guard let earlier = before ?? table.shared?.capacity else { return }
+        undo.add("recorded capacity of the policy table: \(wanted)") { () throws(Failure) in
+            try record.setCapacity(earlier, of: nil)
         }
     }
 
@@ -247,9 +299,17 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         throw failure
     }
 
-    private func warnings(for report: UpReport) -> [UpWarning] {
+    private func warnings(for report: UpReport) throws(Failure) -> [UpWarning] {
         var warnings: [UpWarning] = []
-        if report.lists.contains(where: { $0.kind == .allow && $0.entries == 0 }) { warnings.append(.allowListEmpty) }
+        let isReader = kernel.readsPolicyTable(request.settings)
+        let byHand = plans.first { $0.kind == .allow }?.byHand.count ?? 0
+        let allowed = (report.recorded[.allow] ?? 0) + byHand + (isReader ? report.recorded[.trust] ?? 0 : 0)
+        if allowed == 0 { warnings.append(.allowListEmpty) }
+        let lists = try KernelLists(kernel)
+        for kind in PolicyKind.allCases where !lists.classic.isEmpty {
+            let count = try kind.map == nil ? record.count(kind) : record.countOfNoAddresses(kind)
+            if let gap = EnforcementGap(kind, lists, count: count, late: 0) { warnings.append(.notEnforced(gap)) }
+        }
         if report.edge.attachment?.mode == .generic { warnings.append(.genericMode) }
         if report.edge.attachment?.mode == .native, report.replaced == nil { warnings.append(.firstNativeAttach) }
         return warnings
@@ -260,18 +320,23 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
 struct OtherEdges<Kernel: EdgeKernelPort> {
     private let kernel: Kernel
     private let edges: [EdgeState]
+    private let readers: [EdgeState]
     /// Those that read other lists than the shared ones, and should not.
     let strays: [EdgeState]
 
     init(_ lists: KernelLists<Kernel>, but interface: InterfaceID) throws(Failure) {
         kernel = lists.kernel
         edges = lists.edges.filter { $0.interface != interface && $0.isFilteringForUs }
+        readers = lists.readers.filter { $0.interface != interface }
         strays = try lists.strays().filter { $0.interface != interface }
     }
 
     /// Those that must get other lists: strays, and readers of a shared list that is replaced.
-    func toMove(_ plans: [ListPlan<Kernel.PolicyMap>]) throws(Failure) -> [EdgeState] {
+    func toMove(_ plans: [ListPlan<Kernel.PolicyMap>], _ table: TablePlan<Kernel>) throws(Failure) -> [EdgeState] {
         var moving = strays
+        for edge in readers where !moving.contains(edge) && edge.isPinned {
+            if try kernel.policyTable(of: edge)?.id != table.table?.id { moving.append(edge) }
+        }
         for edge in edges {
             for plan in plans where plan.needsNewMap && !moving.contains(edge) {
                 if try kernel.policyMap(plan.kind, of: edge).id == plan.shared?.id { moving.append(edge) }

@@ -45,20 +45,20 @@ extension EdgeControl {
     ///
     /// - Parameters:
     ///   - purge: forget the record too. Refused while other interfaces go on filtering.
-    ///   - now: seconds since 1970-01-01 UTC.
     /// - Throws: `.notLoaded` where nothing of ours is on the interface; `.noInterface` where there is none.
-    public func down(_ target: DownTarget, purge: Bool = false, now: Int64) throws(Failure) -> DownReport {
+    public func down(_ target: DownTarget, purge: Bool = false, now: Moment) throws(Failure) -> DownReport {
         try kernel.requireReady()
         let operation = if case .interface(let name) = target { "down \(name)" } else { "down --all" }
         return try lock.withLock(for: operation) { (interrupted) throws(Failure) in
-            let lists = try KernelLists(kernel)
-            let targets = try edges(for: target, among: lists.edges)
+            var lists = try KernelLists(kernel)
+            var targets = try edges(for: target, among: lists.edges)
             let ours = lists.edges.filter { $0.isPinned || $0.isFilteringForUs }
             if purge { try refusePurge(leaving: ours.filter { !targets.contains($0) }) }
 
             var report = DownReport()
             // For the interfaces that stay.
-            report.mending = try lists.mend(interrupted, from: record)
+            report.mending = try policy.prepare(&lists, interrupted, now)
+            if report.mending != nil { targets = try edges(for: target, among: lists.edges) }
             report.mending?.strays.removeAll(where: targets.contains)
             if !purge { report.adopted = try adoptEntriesByHand(lists, of: targets, now: now) }
             try takeDown(targets, &report)
@@ -66,6 +66,8 @@ extension EdgeControl {
             if report.remaining.isEmpty {
                 report.areListsRemoved = kernel.hasSharedPins
                 try kernel.removeSharedPins()
+            } else {
+                try dropFromPublicMaps(now)
             }
             if purge, report.failed.isEmpty {
                 try record.purge()
@@ -92,21 +94,36 @@ extension EdgeControl {
 
     /// The shared lists may go, and those of `targets` will: what only they hold is recorded.
     private func adoptEntriesByHand(
-        _ lists: KernelLists<Kernel>, of targets: [EdgeState], now: Int64
+        _ lists: KernelLists<Kernel>, of targets: [EdgeState], now: Moment
     ) throws(Failure) -> [PolicyKind: Int] {
         var adopted: [PolicyKind: Int] = [:]
-        for kind in PolicyKind.allCases {
+        for kind in PolicyKind.inPublicMaps {
             var held: Set<IPPrefix> = []
             for list in try lists.all(kind) where list.edge.map(targets.contains) ?? true {
                 held.formUnion(try list.map.prefixes())
             }
             if held.isEmpty { continue }
-            let byHand = try held.subtracting(record.contained(Array(held), in: kind))
+            let byHand = try held.subtracting(record.entries(kind, of: Array(held)).map(\.prefix))
             try record.insert(
-                byHand.map { PolicyEntry(kind: kind, prefix: $0, origin: .adopted, added: now) }, progress: { _ in })
+                byHand.map { PolicyEntry(kind: kind, prefix: $0, origin: .adopted, added: now.wall) })
             if !byHand.isEmpty { adopted[kind] = byHand.count }
+            // What goes on filtering with the table has them from there.
+            if lists.readers.allSatisfy(targets.contains) { continue }
+            _ = try policy.keeper(now).apply(
+                byHand.map { PolicyTableChange($0, kind.tableKind) }, lists, progress: { _ in })
         }
         return adopted
+    }
+
+    /// Where no program is left that reads the public maps alone, they hold what somebody wrote by hand, and no more.
+    private func dropFromPublicMaps(_ now: Moment) throws(Failure) {
+        let lists = try KernelLists(kernel)
+        if lists.publicMapsTakeRecord || lists.readers.isEmpty { return }
+        for kind in PolicyKind.inPublicMaps {
+            guard let shared = try kernel.sharedPolicyMap(kind) else { continue }
+            let recorded = try shared.present(among: record.addresses(kind, at: now))
+            if !recorded.isEmpty { try shared.remove(Array(recorded)) }
+        }
     }
 
     private func refusePurge(leaving edges: [EdgeState]) throws(Failure) {

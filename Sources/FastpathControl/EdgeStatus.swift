@@ -5,9 +5,39 @@ import FastpathCore
 public struct EdgeReport: Hashable, Sendable {
     /// Every interface with an XDP program or with pins of the instance.
     public var edges: [EdgeStatus]
-    /// The shared lists, one for each kind.
+    /// The shared public maps.
     public var lists: [ListStatus]
+    /// What is recorded, by kind.
+    public var policy: [KindStatus] = []
+    /// The shared policy table; nil where there is none.
+    public var table: TableStatus?
     public var oddities: [Oddity]
+}
+
+/// The entries of one kind.
+public struct KindStatus: Hashable, Sendable {
+    public var kind: PolicyKind
+    /// Entries in the record. What is in several sets counts in each.
+    public var recorded: Int
+    /// Of these: expired, and not yet dropped from the record.
+    public var expired: Int
+    /// Of these: what no public map can hold, so that interfaces of profile `classic` do not enforce it.
+    public var beyondPublicMaps: Int
+    /// Prefixes that count and that the policy table lacks; 0 where there is no table.
+    public var missing = 0
+    /// Sets with a name.
+    public var sets: Int
+}
+
+/// The policy table.
+public struct TableStatus: Hashable, Sendable {
+    /// Prefixes that it holds; one of several kinds counts once.
+    public var prefixes: Int
+    public var capacity: Int
+    /// All its maps.
+    public var bytes: Int
+    /// The interfaces whose programs read it, as a person calls them.
+    public var readers: [String]
 }
 
 /// One interface.
@@ -42,18 +72,17 @@ extension EdgeControl {
     ///
     /// - Parameter name: one interface only, named as for ``down(_:purge:now:)``; the lists are told all the same.
     /// - Throws: `.noInterface` for a name that nothing goes by.
-    public func status(of name: String? = nil) throws(Failure) -> EdgeReport {
+    public func status(of name: String? = nil, now: Moment) throws(Failure) -> EdgeReport {
         let lists = try KernelLists(kernel)
         var edges = lists.edges
         if let name { edges = try selection(name, from: edges) }
 
         var report = EdgeReport(edges: [], lists: [], oddities: [])
-        var known: [PolicyKind: Set<IPPrefix>] = [:]
-        for kind in PolicyKind.allCases {
-            let recorded = try Set(record.entries(kind).map(\.prefix))
-            known[kind] = recorded
+        let known = try describePolicy(lists, &report, now)
+        for kind in PolicyKind.inPublicMaps {
+            let recorded = known[kind] ?? []
             let shared = try kernel.sharedPolicyMap(kind)
-            try report.lists.append(listStatus(kind, recorded, shared))
+            try report.lists.append(listStatus(kind, recorded, shared, lists.publicMapsTakeRecord))
             if let shared, try shared.isFrozen() { report.oddities.append(.capacityChangeCutOff(kind)) }
         }
         for edge in edges {
@@ -63,16 +92,17 @@ extension EdgeControl {
                 status.sockets = try kernel.socketCount(of: edge)
             }
             if edge.isFilteringForUs {
-                for list in PolicyKind.allCases {
+                for list in PolicyKind.inPublicMaps {
                     let map = try kernel.policyMap(list, of: edge)
                     if try map.id == kernel.sharedPolicyMap(list)?.id { continue }
-                    try status.ownLists.append(listStatus(list, known[list] ?? [], map))
+                    try status.ownLists.append(listStatus(list, known[list] ?? [], map, lists.classic.contains(edge)))
                 }
             }
             report.edges.append(status)
             report.oddities += Oddity.of(status)
+            if status.ownLists.isEmpty, try lists.hasOtherTable(edge) { report.oddities.append(.ownTable(edge)) }
         }
-        report.oddities += Oddity.of(report.lists, isShared: lists.edges.contains(where: \.isPinned))
+        report.oddities += Oddity.of(report.lists, report.policy, isShared: lists.edges.contains(where: \.isPinned))
         return report
     }
 
@@ -88,11 +118,42 @@ extension EdgeControl {
         return try kernel.settings(of: edge)
     }
 
+    /// Returns what a public map can hold of what counts in the record.
+    private func describePolicy(
+        _ lists: KernelLists<Kernel>, _ report: inout EdgeReport, _ now: Moment
+    ) throws(Failure) -> [PolicyKind: Set<IPPrefix>] {
+        var known: [PolicyKind: Set<IPPrefix>] = [:]
+        let held = try lists.table?.records().filter { $0.expiry.isLive(at: now.boot) }
+        for kind in PolicyKind.allCases {
+            let entries = try record.entries(kind)
+            let live = Set(entries.lazy.filter { $0.isLive(at: now.wall) }.map(\.prefix))
+            var status = KindStatus(
+                kind: kind, recorded: entries.count, expired: entries.count { !$0.isLive(at: now.wall) },
+                beyondPublicMaps: entries.count { kind.map == nil || $0.prefix.ipv4Address == nil },
+                sets: try record.sets(kind).count { !$0.name.isEmpty })
+            if let held {
+                status.missing =
+                    live.count - live.intersection(held.lazy.filter { $0.kind == kind.tableKind }.map(\.prefix)).count
+            }
+            report.policy.append(status)
+            if kind.map != nil { known[kind] = live.filter { $0.ipv4Address != nil } }
+            if let gap = EnforcementGap(kind, lists, count: status.beyondPublicMaps, late: 0) {
+                report.oddities.append(.notEnforced(gap))
+            }
+        }
+        report.table = lists.table.map {
+            TableStatus(
+                prefixes: $0.prefixCount, capacity: $0.capacity, bytes: $0.bytes, readers: lists.readers.map(\.label))
+        }
+        return known
+    }
+
+    /// `takesRecord`: shall the map hold what is recorded?
     private func listStatus(
-        _ kind: PolicyKind, _ recorded: Set<IPPrefix>, _ map: Kernel.PolicyMap?
+        _ kind: PolicyKind, _ recorded: Set<IPPrefix>, _ map: Kernel.PolicyMap?, _ takesRecord: Bool
     ) throws(Failure) -> ListStatus {
         guard let map else {
-            let capacity = try record.capacity(kind) ?? kind.map.defaultCapacity
+            let capacity = try record.capacity(kind) ?? kind.defaultCapacity
             return ListStatus(
                 kind: kind, recorded: recorded.count, inKernel: nil, capacity: capacity, byHand: 0, missing: 0)
         }
@@ -100,7 +161,7 @@ extension EdgeControl {
         let common = held.count(where: recorded.contains)
         return ListStatus(
             kind: kind, recorded: recorded.count, inKernel: held.count, capacity: map.capacity,
-            byHand: held.count - common, missing: recorded.count - common)
+            byHand: held.count - common, missing: takesRecord ? recorded.count - common : 0)
     }
 
     func selection(_ name: String, from edges: [EdgeState]) throws(Failure) -> [EdgeState] {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import FastpathCore
 
-/// One list in the kernel.
+/// One public map in the kernel.
 struct KernelList<Map: PolicyMapPort> {
     let map: Map
     /// The interface whose program reads it; nil for the list that all interfaces of the instance share.
     let edge: EdgeState?
+    /// Shall it hold what is recorded? Else it holds what somebody wrote by hand, and perhaps what it was left with.
+    let takesRecord: Bool
 
     /// For sentences: "the shared block list".
     func name(_ kind: PolicyKind) -> String {
@@ -14,28 +16,49 @@ struct KernelList<Map: PolicyMapPort> {
     }
 }
 
-/// The lists in the kernel that hold the instance's policy: the shared ones, and those of interfaces whose program
-/// somebody else loaded (`ip link`), which has maps of its own.
+/// The lists in the kernel that hold the instance's policy: the policy table, the shared public maps, and those of
+/// interfaces whose program somebody else loaded (`ip link`), which has maps of its own.
 struct KernelLists<Kernel: EdgeKernelPort> {
     let kernel: Kernel
     /// What the kernel had when this value was made.
     let edges: [EdgeState]
+    /// Those that filter for this instance and read the policy table.
+    let readers: [EdgeState]
+    /// Those that filter for this instance and read the public maps alone.
+    let classic: [EdgeState]
+    /// The shared table.
+    let table: Kernel.Table?
 
     init(_ kernel: Kernel) throws(Failure) {
         self.kernel = kernel
         edges = try kernel.edges()
+        var (readers, classic): ([EdgeState], [EdgeState]) = ([], [])
+        for edge in edges where edge.isFilteringForUs {
+            // What this version does not know: the public maps are the safe side.
+            let isReader = try kernel.settings(of: edge).map(kernel.readsPolicyTable) ?? false
+            if isReader { readers.append(edge) } else { classic.append(edge) }
+        }
+        (self.readers, self.classic) = (readers, classic)
+        table = try kernel.sharedPolicyTable()
     }
 
     /// Does any interface filter with this instance's policy?
     var isFiltering: Bool { edges.contains(where: \.isFilteringForUs) }
 
-    /// The shared list first. Each map once.
+    /// Shall the shared public maps hold what is recorded? While some program reads nothing else, or there is nothing else.
+    var publicMapsTakeRecord: Bool { !classic.isEmpty || table == nil }
+
+    /// The public maps of a kind, the shared one first. Each map once.
     func all(_ kind: PolicyKind) throws(Failure) -> [KernelList<Kernel.PolicyMap>] {
+        guard kind.map != nil else { return [] }
         var lists: [KernelList<Kernel.PolicyMap>] = []
-        if let shared = try kernel.sharedPolicyMap(kind) { lists.append(KernelList(map: shared, edge: nil)) }
-        for edge in edges where edge.isFilteringForUs {
+        if let shared = try kernel.sharedPolicyMap(kind) {
+            lists.append(KernelList(map: shared, edge: nil, takesRecord: publicMapsTakeRecord))
+        }
+        for edge in classic + readers {
             let map = try kernel.policyMap(kind, of: edge)
-            if !lists.contains(where: { $0.map.id == map.id }) { lists.append(KernelList(map: map, edge: edge)) }
+            if lists.contains(where: { $0.map.id == map.id }) { continue }
+            lists.append(KernelList(map: map, edge: edge, takesRecord: classic.contains(edge) || table == nil))
         }
         return lists
     }
@@ -46,26 +69,40 @@ struct KernelLists<Kernel: EdgeKernelPort> {
     func strays() throws(Failure) -> [EdgeState] {
         var strays: [EdgeState] = []
         for edge in edges where edge.isPinned && edge.isFilteringForUs {
-            for kind in PolicyKind.allCases where strays.last != edge {
+            for kind in PolicyKind.inPublicMaps where strays.last != edge {
                 if try kernel.policyMap(kind, of: edge).id != kernel.sharedPolicyMap(kind)?.id { strays.append(edge) }
             }
+            if strays.last != edge, try hasOtherTable(edge) { strays.append(edge) }
         }
         return strays
     }
 
+    /// Does its program read another table than the shared one?
+    func hasOtherTable(_ edge: EdgeState) throws(Failure) -> Bool {
+        guard readers.contains(edge) else { return false }
+        return try kernel.policyTable(of: edge)?.id != table?.id
+    }
+
     /// Puts right what an operation left behind in the shared lists that did not come to its end. Only under the lock.
-    func mend(_ interrupted: String?, from record: some PolicyRecord) throws(Failure) -> Mending? {
+    func mend(
+        _ interrupted: String?, with keeper: TableKeeper<Kernel, some PolicyRecord>
+    ) throws(Failure) -> Mending? {
         var notFitted = 0
-        for kind in PolicyKind.allCases { notFitted += try finishCapacityChange(kind) }
-        guard let interrupted else { return nil }
-        var mending = Mending(interrupted: interrupted, restored: 0, notFitted: notFitted, strays: try strays())
-        for kind in PolicyKind.allCases {
+        for kind in PolicyKind.inPublicMaps { notFitted += try finishCapacityChange(kind) }
+        guard let interrupted else {
+            try table?.repairIfNeeded()
+            return nil
+        }
+        var mending = Mending(interrupted: interrupted, restored: 0, notFitted: notFitted, strays: [])
+        for kind in PolicyKind.inPublicMaps where publicMapsTakeRecord {
             guard let shared = try kernel.sharedPolicyMap(kind) else { continue }
-            let missing = try shared.missing(from: record.entries(kind).map(\.prefix))
+            let missing = try shared.missing(from: keeper.record.addresses(kind, at: keeper.now))
             let left = try shared.insertWhatFits(missing)
             mending.restored += missing.count - left
             mending.notFitted += left
         }
+        mending.restored = max(mending.restored, try keeper.mend(self))
+        mending.strays = try KernelLists(kernel).strays()
         return mending
     }
 
@@ -96,8 +133,10 @@ extension PolicyMapPort {
 
     /// Those of `prefixes` that the map holds. Above some hundreds, reading all of it is cheaper than asking for each.
     func present(among prefixes: [IPPrefix]) throws(Failure) -> Set<IPPrefix> {
-        if prefixes.count < 500 { return try contained(prefixes) }
-        return Set(try self.prefixes()).intersection(prefixes)
+        // It holds nothing else.
+        let addresses = prefixes.filter { $0.ipv4Address != nil }
+        if addresses.count < 500 { return try contained(addresses) }
+        return Set(try self.prefixes()).intersection(addresses)
     }
 
     /// Adds `missing`, which the map does not hold, as far as there is room. Returns how many had none.

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import FastpathCore
 
-/// What `up` makes of one list: where its entries come from and what size it gets.
+/// What `up` makes of one public map: where its entries come from and what size it gets.
 struct ListPlan<Map: PolicyMapPort> {
     let kind: PolicyKind
     /// The shared list as it was found; nil before the first `up`.
     let shared: Map?
     /// What `shared` held when it was read.
     let held: Set<IPPrefix>
+    /// What counts of the record and a public map can hold.
     let recorded: [IPPrefix]
+    /// Shall the map hold what is recorded? Else only what was written by hand.
+    let takesRecord: Bool
     /// In lists of their own, of programs that are about to be replaced, and not recorded.
     var adopted: [IPPrefix] = []
     /// In `shared`, not recorded and not about to be.
@@ -24,12 +27,14 @@ struct ListPlan<Map: PolicyMapPort> {
     ///   - edges: interfaces whose program is about to be replaced.
     ///   - wanted: the capacity that was asked for.
     init<Kernel: EdgeKernelPort>(
-        _ kind: PolicyKind, _ kernel: Kernel, _ record: some PolicyRecord, adopting edges: [EdgeState], wanted: Int?
+        _ kind: PolicyKind, _ kernel: Kernel, _ record: some PolicyRecord, adopting edges: [EdgeState], wanted: Int?,
+        takesRecord: Bool, now: Moment
     ) throws(Failure) where Kernel.PolicyMap == Map {
         self.kind = kind
+        self.takesRecord = takesRecord
         shared = try kernel.sharedPolicyMap(kind)
         held = if let shared { Set(try shared.prefixes()) } else { [] }
-        recorded = try record.entries(kind).map(\.prefix)
+        recorded = try record.addresses(kind, at: now)
         var known = Set(recorded)
         for edge in edges {
             let map = try kernel.policyMap(kind, of: edge)
@@ -39,9 +44,10 @@ struct ListPlan<Map: PolicyMapPort> {
             adopted += own.filter { known.insert($0).inserted }
         }
         byHand = held.filter { !known.contains($0) }.sorted()
-        let recordedCapacity = try record.capacity(kind) ?? kind.map.defaultCapacity
+        let recordedCapacity = try record.capacity(kind) ?? kind.defaultCapacity
         capacity = try Self.capacity(
-            kind, for: known.count + byHand.count, wanted: wanted, current: shared?.capacity ?? recordedCapacity)
+            kind, for: (takesRecord ? known.count : 0) + byHand.count, wanted: wanted,
+            current: shared?.capacity ?? recordedCapacity)
     }
 
     /// Without a wish it stays, and grows where it must: what is recorded always finds its place.
@@ -67,8 +73,12 @@ struct ListPlan<Map: PolicyMapPort> {
 
     /// What `map` lacks.
     var entriesToFill: [IPPrefix] {
-        needsNewMap ? recorded + adopted + byHand : (recorded + adopted).filter { !held.contains($0) }
+        if !takesRecord { return needsNewMap ? byHand : [] }
+        return needsNewMap ? recorded + adopted + byHand : (recorded + adopted).filter { !held.contains($0) }
     }
+
+    /// Recorded entries that the shared map was left with and shall not hold any more.
+    var entriesToDrop: [IPPrefix] { takesRecord || needsNewMap ? [] : recorded.filter(held.contains) }
 
     /// What came into the lists that were adopted after they were read.
     func latecomers() throws(Failure) -> [IPPrefix] {
@@ -79,7 +89,12 @@ struct ListPlan<Map: PolicyMapPort> {
 
     var outcome: UpList {
         UpList(
-            kind: kind, entries: recorded.count + adopted.count + byHand.count, capacity: capacity,
+            kind: kind, entries: (takesRecord ? recorded.count + adopted.count : 0) + byHand.count, capacity: capacity,
             capacityBefore: shared?.capacity, adopted: adopted.count, byHand: byHand.count)
     }
+}
+
+extension PolicyKind {
+    /// Entries that its public map has room for where nobody says; 0 where there is no such map.
+    var defaultCapacity: Int { map?.defaultCapacity ?? 0 }
 }

@@ -13,13 +13,17 @@ public enum Oddity: Hashable, Sendable {
     case interfaceGone(EdgeState)
     /// The program reads lists of its own: somebody else loaded it, or an `up` was cut off.
     case ownLists(EdgeState)
+    /// The program reads another policy table than the shared one: a change was cut off.
+    case ownTable(EdgeState)
+    /// Entries that interfaces do not enforce.
+    case notEnforced(EnforcementGap)
     /// The shared lists are there, and no interface of ours.
     case listsWithoutInterface
     /// A change of capacity was cut off near its end.
     case capacityChangeCutOff(PolicyKind)
     /// Entries in the kernel that are not recorded.
     case writtenByHand(PolicyKind, count: Int)
-    /// Recorded entries that the shared list lacks.
+    /// Recorded entries that a shared list or the policy table lacks.
     case notInKernel(PolicyKind, count: Int)
 
     /// What is odd.
@@ -36,6 +40,10 @@ public enum Oddity: Hashable, Sendable {
             "\(edge.label): the interface is gone or out of reach, its pins are still there."
         case .ownLists(let edge):
             "\(edge.label): the program reads lists of its own: `up` did not load it, or was cut off."
+        case .ownTable(let edge): "\(edge.label): the program reads another policy table than the shared one."
+        case .notEnforced(let gap):
+            "\(gap.kind.listName.capitalizedFirst): \(gap.count) not in force on \(gap.interfaces.joined(separator: ", ")), "
+                + "where the program reads the public maps alone."
         case .listsWithoutInterface: "The lists are in the kernel, but no interface uses them."
         case .capacityChangeCutOff(let kind): "A change of the \(kind.listName)'s capacity was cut off near its end."
         case .writtenByHand(let kind, let count):
@@ -57,6 +65,9 @@ public enum Oddity: Hashable, Sendable {
             "Put it back: vos-fastpath up \(edge.label). Or remove the pins: vos-fastpath down \(edge.label)"
         case .interfaceGone(let edge): "Remove the pins: vos-fastpath down \(edge.interface.pinName)"
         case .ownLists(let edge): "Give it the shared lists, its own are adopted: vos-fastpath up \(edge.label)"
+        case .ownTable(let edge): "Give it the shared one: vos-fastpath up \(edge.label)"
+        case .notEnforced(let gap):
+            "Give it the policy table: vos-fastpath up \(gap.interfaces.first ?? "IFACE") --profile carrier"
         case .listsWithoutInterface: "Use them: vos-fastpath up IFACE. Or remove them: vos-fastpath down --all"
         case .capacityChangeCutOff: "The next `up` or change of a list finishes it."
         case .writtenByHand(let kind, _):
@@ -75,12 +86,16 @@ public enum Oddity: Hashable, Sendable {
     }
 
     /// `isShared`: does any interface have pins of the instance?
-    static func of(_ lists: [ListStatus], isShared: Bool) -> [Oddity] {
+    static func of(_ lists: [ListStatus], _ kinds: [KindStatus], isShared: Bool) -> [Oddity] {
         var oddities: [Oddity] = []
         if !isShared, lists.contains(where: { $0.inKernel != nil }) { oddities.append(.listsWithoutInterface) }
         for list in lists {
             if list.byHand > 0 { oddities.append(.writtenByHand(list.kind, count: list.byHand)) }
-            if list.missing > 0 { oddities.append(.notInKernel(list.kind, count: list.missing)) }
+        }
+        for kind in PolicyKind.allCases {
+            let missing =
+                lists.filter { $0.kind == kind }.map(\.missing) + kinds.filter { $0.kind == kind }.map(\.missing)
+            if let most = missing.max(), most > 0 { oddities.append(.notInKernel(kind, count: most)) }
         }
         return oddities
     }

@@ -3,174 +3,152 @@ import FastpathCore
 
 /// The one door for changes of policy.
 ///
-/// Everything of ours that is in a kernel list is in the record: additions are recorded first and then applied,
-/// removals leave the kernel first and then the record (docs/decisions/0002-record-covers-the-kernel.md).
+/// Everything of ours that is in a public map is in the record: additions are recorded first and then applied, removals
+/// leave the maps first and then the record. The policy table follows the record
+/// (docs/decisions/0002-record-covers-the-kernel.md).
 public struct PolicyControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: ControlLock> {
     let kernel: Kernel
     let record: Record
     let lock: Lock
-    let profile = Profile.classic
+    let limits: PolicyLimits
 
-    public init(kernel: Kernel, record: Record, lock: Lock) {
+    public init(kernel: Kernel, record: Record, lock: Lock, limits: PolicyLimits = PolicyLimits()) {
         self.kernel = kernel
         self.record = record
         self.lock = lock
+        self.limits = limits
+    }
+
+    func keeper(_ now: Moment) -> TableKeeper<Kernel, Record> {
+        TableKeeper(kernel: kernel, record: record, limits: limits, now: now)
     }
 
     /// Adds all of `prefixes` to a list, effective with the next packet on all interfaces, or changes nothing and
-    /// throws. Those that are there are no error.
+    /// throws. Those that are there are no error: they get the expiry that is asked for, and the comment if there is one.
     ///
-    /// - Parameters:
-    ///   - requireLoaded: throw `.notLoaded` where no interface filters, instead of recording for the next `up`.
-    ///   - now: seconds since 1970-01-01 UTC.
-    /// - Throws: `.usage` for what the profile's lists cannot hold; `.mapFull`; what the ports throw.
+    /// - Parameter requireLoaded: throw `.notLoaded` where no interface filters, instead of recording for the next `up`.
+    /// - Throws: `.usage` for what is refused; `.mapFull`; what the ports throw.
     public func add(
-        _ prefixes: [IPPrefix], to kind: PolicyKind, origin: Origin = .operatorCommand, requireLoaded: Bool = false,
-        now: Int64
+        _ prefixes: [IPPrefix], to kind: PolicyKind, _ options: EntryOptions = EntryOptions(),
+        requireLoaded: Bool = false, now: Moment, progress: (ChangeProgress) -> Void = { _ in }
     ) throws(Failure) -> AddReport {
-        for prefix in prefixes { try prefix.requireListable(in: profile) }
+        try options.check()
         try kernel.requireReady()
         return try lock.withLock(for: "\(kind.rawValue) add") { (interrupted) throws(Failure) in
-            let lists = try KernelLists(kernel)
+            var lists = try KernelLists(kernel)
             let tried = "add to the \(kind.listName)"
             if requireLoaded { try requireFiltering(lists, to: tried) }
-            let mending = try lists.mend(interrupted, from: record)
+            let mending = try prepare(&lists, interrupted, now)
 
-            var addition = Addition(kind: kind, lists: try lists.all(kind))
-            let recorded = try record.contained(prefixes, in: kind)
+            var prefixes = prefixes.uniqued()
+            let all = prefixes.count
+            let gate = try gate(kind, options, now)
+            prefixes.removeAll(where: gate.leavesOut)
+            for prefix in prefixes {
+                if let refusal = gate.refusal(of: prefix) { throw refusal.failure(prefix, tried: tried) }
+            }
+            var addition = try Addition(kind: kind, options, lists, record, of: prefixes, now: now)
             let held = try addition.lists.map { (list) throws(Failure) in try list.map.present(among: prefixes) }
-            for prefix in prefixes.uniqued() {
-                addition.take(prefix, isRecorded: recorded.contains(prefix), isHeld: held.map { $0.contains(prefix) })
-            }
-            if let room = try recordRoom(kind, addition.lists), addition.unrecordedCount > room.left {
-                throw full(addition, at: room.capacity, lists)
-            }
+            for prefix in prefixes { addition.take(prefix, isHeld: held.map { $0.contains(prefix) }) }
+            let growth: TableGrowth?
             do throws(Failure) {
-                try apply(addition, origin: origin, now: now) { _ in }
+                growth = try apply(addition.change, lists, now, progress)
             } catch {
-                guard case .mapFull(let capacity) = error.kind else { throw error }
+                guard case .mapFull(let capacity) = error.kind, !addition.change.inserting.isEmpty else { throw error }
                 throw full(addition, at: capacity, lists, details: error.details)
             }
             return AddReport(
-                kind: kind, added: addition.added, byHand: addition.byHand, alreadyThere: addition.alreadyThere,
-                isInForce: lists.isFiltering, mending: mending)
+                kind: kind, added: addition.added, byHand: addition.byHand, changed: addition.changed,
+                alreadyThere: addition.alreadyThere, leftOut: all - prefixes.count, isInForce: lists.isFiltering,
+                gap: EnforcementGap(prefixes, kind, options, lists), growth: growth, mending: mending)
         }
     }
 
     /// Removes `prefixes` from a list, effective with the next packet on all interfaces, or changes nothing and
     /// throws. Those that are not there are reported, and no error.
+    ///
+    /// - Parameters:
+    ///   - prefixes: nil for all of `set`.
+    ///   - set: from this set alone: what another set has stays in force. Nil: wherever they are, by hand included.
     public func remove(
-        _ prefixes: [IPPrefix], from kind: PolicyKind, requireLoaded: Bool = false
+        _ prefixes: [IPPrefix]?, from kind: PolicyKind, set: String? = nil, requireLoaded: Bool = false, now: Moment
     ) throws(Failure) -> RemoveReport {
-        for prefix in prefixes { try prefix.requireListable(in: profile) }
         try kernel.requireReady()
         return try lock.withLock(for: "\(kind.rawValue) remove") { (interrupted) throws(Failure) in
-            let lists = try KernelLists(kernel)
+            var lists = try KernelLists(kernel)
             if requireLoaded { try requireFiltering(lists, to: "remove from the \(kind.listName)") }
-            let mending = try lists.mend(interrupted, from: record)
+            let mending = try prepare(&lists, interrupted, now)
 
-            let prefixes = prefixes.uniqued()
-            let recorded = try record.contained(prefixes, in: kind)
+            let wanted: [IPPrefix]
+            if let prefixes {
+                wanted = prefixes.uniqued()
+            } else {
+                wanted = try record.entries(kind, in: set ?? "").map(\.prefix)
+            }
+            let rows = try record.entries(kind, of: wanted)
+            let leaving = rows.filter { set == nil || $0.set == set }
+            let staying = rows.filter { set != nil && $0.set != set }
+            var change = PolicyChange<Kernel>(kind: kind)
+            change.removing = leaving
+            change.live = staying
+            let recorded = Set(leaving.map(\.prefix))
+            let kept = Set(staying.map(\.prefix))
             var held: Set<IPPrefix> = []
-            var undo = UndoList()
-            do throws(Failure) {
-                for list in try lists.all(kind) {
-                    let present = try list.map.present(among: prefixes)
-                    held.formUnion(present)
-                    undo.add("removed from \(list.name(kind)): \(present.count)") { () throws(Failure) in
-                        try list.map.insert(Array(present)) { _ in }
-                    }
-                    try list.map.remove(Array(present))
-                }
-                try record.remove(Array(recorded), from: kind)
-            } catch {
-                throw undo.takeBack(after: error)
+            for list in try lists.all(kind) {
+                var present = try list.map.present(among: wanted)
+                present = present.filter { !kept.contains($0) && (set == nil || recorded.contains($0)) }
+                held.formUnion(present)
+                if !present.isEmpty { change.leaving.append((list, Array(present))) }
             }
+            let growth = try apply(change, lists, now) { _ in }
             return RemoveReport(
-                kind: kind, removed: prefixes.filter(recorded.contains),
-                byHand: prefixes.filter { held.contains($0) && !recorded.contains($0) },
-                notThere: prefixes.filter { !held.contains($0) && !recorded.contains($0) },
-                isInForce: lists.isFiltering, mending: mending)
-        }
-    }
-}
-
-// MARK: - Adding
-
-/// What adding means for each place: worked out first, then done.
-struct Addition<Map: PolicyMapPort> {
-    let kind: PolicyKind
-    let lists: [KernelList<Map>]
-    /// What each of `lists` lacks.
-    private(set) var missing: [[IPPrefix]]
-    private(set) var added: [IPPrefix] = []
-    private(set) var byHand: [IPPrefix] = []
-    private(set) var alreadyThere: [IPPrefix] = []
-
-    /// What the record lacks.
-    var unrecorded: [IPPrefix] { added + byHand }
-    var unrecordedCount: Int { added.count + byHand.count }
-
-    init(kind: PolicyKind, lists: [KernelList<Map>]) {
-        self.kind = kind
-        self.lists = lists
-        missing = lists.map { _ in [] }
-    }
-
-    /// `isHeld`: for each of `lists`.
-    mutating func take(_ prefix: IPPrefix, isRecorded: Bool, isHeld: [Bool]) {
-        if isRecorded {
-            alreadyThere.append(prefix)
-        } else if isHeld.contains(true) {
-            byHand.append(prefix)
-        } else {
-            added.append(prefix)
-        }
-        // Not `lists.indices`: their type is generic, and to look it up for each of a million prefixes takes its time.
-        for index in isHeld.indices where !isHeld[index] { missing[index].append(prefix) }
-    }
-}
-
-extension PolicyControl {
-    /// Records, then applies; takes everything back where that fails.
-    func apply(
-        _ addition: Addition<Kernel.PolicyMap>, origin: Origin, now: Int64, progress: (ChangeProgress) -> Void
-    ) throws(Failure) {
-        let kind = addition.kind
-        let unrecorded = addition.unrecorded
-        var undo = UndoList()
-        do throws(Failure) {
-            let entries = unrecorded.map { PolicyEntry(kind: kind, prefix: $0, origin: origin, added: now) }
-            try record.insert(entries) {
-                progress(ChangeProgress(step: .recording, kind: kind, done: $0, total: entries.count))
-            }
-            undo.add("recorded: \(unrecorded.count)") { () throws(Failure) in try record.remove(unrecorded, from: kind)
-            }
-
-            let total = addition.missing.reduce(0) { $0 + $1.count }
-            var done = 0
-            for (list, missing) in zip(addition.lists, addition.missing) where !missing.isEmpty {
-                // It can stop half-way.
-                undo.add("in \(list.name(kind)): up to \(missing.count)") { () throws(Failure) in
-                    try list.map.remove(missing)
-                }
-                try list.map.insert(missing) {
-                    progress(ChangeProgress(step: .applying, kind: kind, done: done + $0, total: total))
-                }
-                done += missing.count
-            }
-        } catch {
-            throw undo.takeBack(after: error)
+                kind: kind, removed: wanted.filter(recorded.contains),
+                byHand: wanted.filter { held.contains($0) && !recorded.contains($0) },
+                notThere: wanted.filter { !held.contains($0) && !recorded.contains($0) },
+                stillThere: wanted.filter { recorded.contains($0) && kept.contains($0) },
+                isInForce: lists.isFiltering, growth: growth, mending: mending)
         }
     }
 
-    /// What the record may hold, and how much more. Nil where the shared list is there: its size bounds both.
-    func recordRoom(
-        _ kind: PolicyKind, _ lists: [KernelList<Kernel.PolicyMap>]
-    ) throws(Failure) -> (capacity: Int, left: Int)? {
-        if lists.contains(where: { $0.edge == nil }) { return nil }
-        let capacity = try record.capacity(kind) ?? kind.map.defaultCapacity
-        return (capacity, max(0, try capacity - record.count(kind)))
+    // MARK: Before a change
+
+    /// Puts right what was cut off, and drops what has expired. Looks at the kernel anew where that changed something.
+    func prepare(
+        _ lists: inout KernelLists<Kernel>, _ interrupted: String?, _ now: Moment
+    ) throws(Failure) -> Mending? {
+        let mending = try lists.mend(interrupted, with: keeper(now))
+        let dropped = try dropExpired(lists, now)
+        if mending != nil || dropped > 0 { lists = try KernelLists(kernel) }
+        return mending
+    }
+
+    /// Drops what has expired from the public maps and from the record, and gives back its room in the table, where it
+    /// does not count any more by itself. Returns the number of entries.
+    func dropExpired(_ lists: KernelLists<Kernel>, _ now: Moment) throws(Failure) -> Int {
+        let expired = try record.expired(at: now.wall)
+        if expired.isEmpty { return 0 }
+        for kind in PolicyKind.allCases {
+            var change = PolicyChange<Kernel>(kind: kind)
+            change.removing = expired.filter { $0.kind == kind }
+            if change.removing.isEmpty { continue }
+            let prefixes = change.removing.map(\.prefix).uniqued()
+            change.live = try record.entries(kind, of: prefixes).filter { $0.isLive(at: now.wall) }
+            let kept = Set(change.live.map(\.prefix))
+            for list in try lists.all(kind) {
+                let present = try list.map.present(among: prefixes).subtracting(kept)
+                if !present.isEmpty { change.leaving.append((list, Array(present))) }
+            }
+            _ = try apply(change, lists, now) { _ in }
+        }
+        try lists.table?.sweep(now: now.boot)
+        return expired.count
+    }
+
+    func gate(_ kind: PolicyKind, _ options: EntryOptions, _ now: Moment) throws(Failure) -> PolicyGate {
+        guard kind == .block, !options.force else { return PolicyGate(leavesOutPrivate: options.excludePrivate) }
+        return PolicyGate(
+            trusted: try record.entries(.trust).filter { $0.isLive(at: now.wall) }.map(\.prefix),
+            own: try kernel.ownAddresses(), maxShare: limits.maxBlockShare, leavesOutPrivate: options.excludePrivate)
     }
 
     func requireFiltering(_ lists: KernelLists<Kernel>, to tried: String) throws(Failure) {
@@ -181,17 +159,59 @@ extension PolicyControl {
     }
 
     private func full(
-        _ addition: Addition<Kernel.PolicyMap>, at capacity: Int, _ lists: KernelLists<Kernel>, details: String? = nil
+        _ addition: Addition<Kernel>, at capacity: Int, _ lists: KernelLists<Kernel>, details: String?
     ) -> Failure {
         let shortage = Shortage(
             kind: addition.kind, capacity: capacity, interface: lists.edges.first(where: \.isFilteringForUs)?.name,
-            suggestedCapacity: roomyCapacity(for: capacity + max(1, addition.unrecorded.count)))
-        let prefixes = addition.unrecorded + addition.alreadyThere
+            suggestedCapacity: roomyCapacity(for: capacity + max(1, addition.unrecordedCount)))
+        let prefixes = addition.added + addition.byHand + addition.changed + addition.alreadyThere
         return Failure(
             .mapFull(capacity: capacity), tried: "add to the \(addition.kind.listName)",
             on: prefixes.count == 1 ? prefixes[0].description : "\(prefixes.count) addresses",
             because: "it has room for \(capacity) entries, and no more fit; nothing was changed",
             next: shortage.advice, details: details)
+    }
+}
+
+/// How entries are to be added.
+public struct EntryOptions: Hashable, Sendable {
+    /// The set that they are in; empty for none.
+    public var set: String
+    /// From this second on they no longer count; seconds since 1970-01-01 UTC. Nil: they stay.
+    public var expiry: Int64?
+    /// Nil: what is there keeps its own.
+    public var comment: String?
+    public var origin: Origin
+    /// Leave out what is within ``IPPrefix/privateRanges``.
+    public var excludePrivate: Bool
+    /// Refuse nothing.
+    public var force: Bool
+
+    public init(
+        set: String = "", expiry: Int64? = nil, comment: String? = nil, origin: Origin = .operatorCommand,
+        excludePrivate: Bool = false, force: Bool = false
+    ) {
+        self.set = set
+        self.expiry = expiry
+        self.comment = comment
+        self.origin = origin
+        self.excludePrivate = excludePrivate
+        self.force = force
+    }
+
+    /// Bytes of a comment at most.
+    public static let longestComment = 256
+
+    func check() throws(Failure) {
+        if !set.isEmpty { try PolicySetName.check(set) }
+        guard let comment else { return }
+        guard comment.utf8.count <= Self.longestComment, !comment.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
+        else {
+            throw Failure(
+                .usage, tried: "take the comment", on: "\(comment.utf8.count) bytes",
+                because: "it has more than \(Self.longestComment) bytes, or control characters",
+                next: "Write one short line.")
+        }
     }
 }
 

@@ -23,6 +23,29 @@ public protocol PolicyMapPort {
     func isFrozen() throws(Failure) -> Bool
 }
 
+/// The policy table in the kernel: all kinds, all prefixes, for the programs whose settings make them read it.
+public protocol PolicyTablePort {
+    /// The kernel's id of one of its maps: tells tables apart.
+    var id: UInt32 { get }
+    /// Prefixes that it has room for.
+    var capacity: Int { get }
+    /// Prefixes that are there; one of several kinds counts once.
+    var prefixCount: Int { get }
+    /// All its maps, in bytes, whatever they hold.
+    var bytes: Int { get }
+    /// Makes the changes, all at one moment, or throws and has changed nothing: `.mapFull` where there is no room for what
+    /// is there and what is added together. Entries that are there keep their hits. `now`: second of the boot-time clock.
+    func apply(_ changes: [PolicyTableChange], now: UInt32, progress: (Int) -> Void) throws(Failure)
+    /// Every entry with its hits, unsorted; expired ones too.
+    func records() throws(Failure) -> [PolicyTableRecord]
+    /// Gives back the room of what has expired; how many entries.
+    @discardableResult
+    func sweep(now: UInt32) throws(Failure) -> Int
+    /// Puts right what a writer left that died. True if there was one.
+    @discardableResult
+    func repairIfNeeded() throws(Failure) -> Bool
+}
+
 /// The mode that `up` asks for.
 public enum ModeRequest: String, CaseIterable, Sendable {
     /// Native where the driver can, else generic.
@@ -34,6 +57,7 @@ public enum ModeRequest: String, CaseIterable, Sendable {
 /// What the use cases ask of the kernel. One instance speaks for one ``Instance`` of the edge.
 public protocol EdgeKernelPort {
     associatedtype PolicyMap: PolicyMapPort
+    associatedtype Table: PolicyTablePort
 
     /// Throws unless this process and this host can run the edge: root, bpffs, kernel features.
     func requireReady() throws(Failure)
@@ -45,7 +69,11 @@ public protocol EdgeKernelPort {
     /// interface, of any namespace, for which this instance holds pins.
     func edges() throws(Failure) -> [EdgeState]
 
-    /// The pinned map that all interfaces of this instance share, or nil before the first `up`.
+    /// The addresses of all interfaces of the caller's namespace.
+    func ownAddresses() throws(Failure) -> [IPPrefix]
+
+    /// The pinned map that all interfaces of this instance share, or nil before the first `up`. `kind` is one of
+    /// ``PolicyKind/inPublicMaps``, here and below.
     func sharedPolicyMap(_ kind: PolicyKind) throws(Failure) -> PolicyMap?
 
     /// The map that the program on `edge` reads. It is the shared one unless somebody else loaded the program.
@@ -54,17 +82,35 @@ public protocol EdgeKernelPort {
     /// A new map, empty and not pinned.
     func makePolicyMap(_ kind: PolicyKind, capacity: Int) throws(Failure) -> PolicyMap
 
+    /// Does a program with these settings read the policy table? One that does not reads the public maps alone.
+    func readsPolicyTable(_ settings: FilterSettings) -> Bool
+
+    /// The pinned policy table that all interfaces share, or nil before the first `up` that needs one.
+    func sharedPolicyTable() throws(Failure) -> Table?
+
+    /// The table that the program on `edge` reads; to be asked where its settings make it read one. Nil where it has none.
+    func policyTable(of edge: EdgeState) throws(Failure) -> Table?
+
+    /// A new table, empty and not pinned.
+    func makePolicyTable(capacity: Int) throws(Failure) -> Table
+
+    /// Bytes that a table takes.
+    func policyTableBytes(capacity: Int) -> Int
+
+    /// Makes `table` the shared one: its pins take the place of the old in one rename.
+    func share(_ table: Table) throws(Failure)
+
     /// Makes `map` the shared one: its pin takes the place of the old in one rename.
     func share(_ map: PolicyMap, as kind: PolicyKind) throws(Failure)
 
-    /// Loads the program with `settings`, and with `policy` as its lists, and puts it on the interface: in place of the
-    /// program of ours that is there, in one atomic step that keeps its counters and sockets, or as the first.
+    /// Loads the program with `settings`, and with `policy` and `table` as its lists, and puts it on the interface: in
+    /// place of the program of ours that is there, in one atomic step that keeps its counters and sockets, or as the first.
     /// `object` is a path, or nil for the built-in object. With `force`, a foreign program is replaced and a
     /// change of mode makes a short gap. Pins what it attached. Returns the new state and notes for the
     /// operator (why native was refused, say).
     func attach(
-        _ interface: InterfaceID, object: String?, policy: [PolicyKind: PolicyMap], settings: FilterSettings,
-        mode: ModeRequest, force: Bool
+        _ interface: InterfaceID, object: String?, policy: [PolicyKind: PolicyMap], table: Table?,
+        settings: FilterSettings, mode: ModeRequest, force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String])
 
     /// What the program of ours on `edge` was loaded with, as the kernel has it; nil where it holds what this version
@@ -91,20 +137,50 @@ public protocol EdgeKernelPort {
 
 /// The record: the truth of the policy, of which the kernel's maps are a projection.
 public protocol PolicyRecord {
-    func entries(_ kind: PolicyKind) throws(Failure) -> [PolicyEntry]
+    /// Every entry of a kind, in order of address; with `set`, those of one set only.
+    func entries(_ kind: PolicyKind, in set: String?) throws(Failure) -> [PolicyEntry]
+    /// The entries of `prefixes`, of all sets, unsorted.
+    func entries(_ kind: PolicyKind, of prefixes: [IPPrefix]) throws(Failure) -> [PolicyEntry]
+    /// What has expired at a second since 1970-01-01 UTC, of all kinds and sets.
+    func expired(at now: Int64) throws(Failure) -> [PolicyEntry]
+    /// How many entries there are. What is in several sets counts in each.
     func count(_ kind: PolicyKind) throws(Failure) -> Int
-    /// Those of `prefixes` that are recorded.
-    func contained(_ prefixes: [IPPrefix], in kind: PolicyKind) throws(Failure) -> Set<IPPrefix>
-    /// In one transaction, durable when it returns. Entries that are there stay as they are. `progress` gets the
-    /// number done so far.
-    func insert(_ entries: [PolicyEntry], progress: (Int) -> Void) throws(Failure)
-    /// In one transaction, durable when it returns.
-    func remove(_ prefixes: [IPPrefix], from kind: PolicyKind) throws(Failure)
-    /// The capacity that an operator asked for, or nil.
-    func capacity(_ kind: PolicyKind) throws(Failure) -> Int?
-    func setCapacity(_ capacity: Int, of kind: PolicyKind) throws(Failure)
+    /// How many of them are prefixes or IPv6.
+    func countOfNoAddresses(_ kind: PolicyKind) throws(Failure) -> Int
+    /// The sets of a kind that have entries, in order of name; the one without a name first.
+    func sets(_ kind: PolicyKind) throws(Failure) -> [(name: String, entries: Int)]
+    /// Removes the entries of `removing` and adds those of `putting`, in one transaction: durable when this returns. What
+    /// is put where its set has the prefix already takes its place, but keeps its origin and the time of its addition.
+    /// `progress` gets the number of `putting` that is done.
+    func change(removing: [PolicyEntry], putting: [PolicyEntry], progress: (Int) -> Void) throws(Failure)
+    /// The capacity that an operator asked for: of a kind's public map, or without a kind of the policy table. Or nil.
+    func capacity(_ kind: PolicyKind?) throws(Failure) -> Int?
+    func setCapacity(_ capacity: Int, of kind: PolicyKind?) throws(Failure)
     /// Forgets everything.
     func purge() throws(Failure)
+}
+
+extension PolicyRecord {
+    /// Every entry of a kind, in order of address.
+    func entries(_ kind: PolicyKind) throws(Failure) -> [PolicyEntry] { try entries(kind, in: nil) }
+
+    /// The single IPv4 addresses that count, each once, in order: what a public map can hold.
+    func addresses(_ kind: PolicyKind, at now: Moment) throws(Failure) -> [IPPrefix] {
+        var addresses: [IPPrefix] = []
+        for entry in try entries(kind) where entry.prefix.ipv4Address != nil && entry.isLive(at: now.wall) {
+            if addresses.last != entry.prefix { addresses.append(entry.prefix) }
+        }
+        return addresses
+    }
+
+    /// Adds entries; for what is not there.
+    func insert(_ entries: [PolicyEntry], progress: (Int) -> Void = { _ in }) throws(Failure) {
+        try change(removing: [], putting: entries, progress: progress)
+    }
+
+    func remove(_ entries: [PolicyEntry]) throws(Failure) {
+        try change(removing: entries, putting: []) { _ in }
+    }
 }
 
 /// Held while a command changes something, so that two at a time do not interleave.

@@ -53,17 +53,25 @@ extension PolicyKind {
     public var capacityOption: String { self == .block ? "--blocked-capacity" : "--allowed-capacity" }
 }
 
-/// What became of addresses that were to be added. Each is in exactly one of the three lists.
+/// What became of addresses that were to be added. Each is in exactly one of the four lists.
 public struct AddReport: Hashable, Sendable {
     public var kind: PolicyKind
     /// New in the record, and in force where something filters.
     public var added: [IPPrefix]
     /// Were in the kernel, written by hand; now they are recorded too.
     public var byHand: [IPPrefix]
+    /// Were recorded, with another expiry or comment.
+    public var changed: [IPPrefix]
     /// Were recorded already; those that a kernel list lacked are in force again.
     public var alreadyThere: [IPPrefix]
+    /// Private ones that were to be left out.
+    public var leftOut: Int
     /// False where no interface filters: the change is recorded and waits for `up`.
     public var isInForce: Bool
+    /// What some interfaces do not enforce.
+    public var gap: EnforcementGap?
+    /// The policy table was too small.
+    public var growth: TableGrowth?
     public var mending: Mending?
 }
 
@@ -74,8 +82,16 @@ public struct ImportReport: Hashable, Sendable {
     public var added = 0
     /// Were in the kernel, written by hand; now they are recorded too.
     public var byHand = 0
+    /// Were recorded, with another expiry or comment.
+    public var changed = 0
     /// Were recorded already; those that a kernel list lacked are in force again.
     public var alreadyThere = 0
+    /// Were in the set that was replaced and are not in the file.
+    public var removed = 0
+    /// Private ones that were to be left out.
+    public var leftOut = 0
+    /// Lines that would block what must not be blocked.
+    public var refused: [RefusedLine] = []
     /// Neither recorded nor applied: there is no room. In the file's order.
     public var notFitted: [IPPrefix] = []
     /// Why they did not fit, and how to make room.
@@ -85,16 +101,20 @@ public struct ImportReport: Hashable, Sendable {
     public var badLines: [AddressList.BadLine] = []
     /// False where no interface filters: the change is recorded and waits for `up`.
     public var isInForce = false
+    /// What some interfaces do not enforce.
+    public var gap: EnforcementGap?
+    /// The policy table was too small.
+    public var growth: TableGrowth?
     public var mending: Mending?
 
     /// Addresses of the file that are on the list now.
-    public var fitted: Int { added + byHand + alreadyThere }
+    public var fitted: Int { added + byHand + changed + alreadyThere }
 
     /// Did every line get where it should?
-    public var isComplete: Bool { notFitted.isEmpty && badLines.isEmpty }
+    public var isComplete: Bool { notFitted.isEmpty && badLines.isEmpty && refused.isEmpty }
 }
 
-/// What became of addresses that were to be removed. Each is in exactly one of the three lists.
+/// What became of addresses that were to be removed. Each is in exactly one of the first three lists.
 public struct RemoveReport: Hashable, Sendable {
     public var kind: PolicyKind
     /// Were recorded.
@@ -103,12 +123,16 @@ public struct RemoveReport: Hashable, Sendable {
     public var byHand: [IPPrefix]
     /// Were nowhere.
     public var notThere: [IPPrefix]
+    /// Of `removed`: in force still, as another set has them.
+    public var stillThere: [IPPrefix]
     /// False where no interface filters.
     public var isInForce: Bool
+    /// The policy table was made anew.
+    public var growth: TableGrowth?
     public var mending: Mending?
 }
 
-/// One address of a list, as the record and the kernel know it.
+/// One entry of a list, as the record and the kernel know it.
 public struct PolicyRow: Hashable, Sendable {
     public enum State: String, Hashable, Sendable {
         /// Recorded, and in every list in the kernel.
@@ -119,6 +143,8 @@ public struct PolicyRow: Hashable, Sendable {
         case notInKernel = "not in the kernel"
         /// Recorded; some of the kernel's lists lack it.
         case partly = "in force in part"
+        /// Recorded; it does not count any more, and goes with the next change.
+        case expired
         /// In the kernel, not recorded.
         case byHand = "by hand"
     }
@@ -129,4 +155,20 @@ public struct PolicyRow: Hashable, Sendable {
     public var origin: Origin?
     /// Seconds since 1970-01-01 UTC; nil for one that was written by hand.
     public var added: Int64?
+    /// Seconds since 1970-01-01 UTC; nil for what stays.
+    public var expiry: Int64?
+    /// Empty for none.
+    public var set = ""
+    public var comment: String?
+    /// Packets dropped because of it; nil where no table counts them.
+    public var hits: UInt64?
+    /// Of the last of them: seconds since 1970-01-01 UTC.
+    public var lastHit: Int64?
+
+    public init(prefix: IPPrefix, state: State, origin: Origin? = nil, added: Int64? = nil) {
+        self.prefix = prefix
+        self.state = state
+        self.origin = origin
+        self.added = added
+    }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a list file holds: one address a line; `#` starts a comment; blank lines are skipped.
+/// What a list file holds: one address or prefix a line; `#` starts a comment; blank lines are skipped.
 ///
 /// Lines end with LF or CR LF, blanks around an address and a UTF-8 byte order mark do no harm. Whatever else
 /// the bytes are, reading them takes linear time and ends with a list of bad lines.
@@ -15,8 +15,10 @@ public struct AddressList: Hashable, Sendable {
         public let reason: String
     }
 
-    /// Every address once, in the file's order.
+    /// Every address or prefix once, in the file's order.
     public private(set) var prefixes: [IPPrefix] = []
+    /// Where each of `prefixes` stands, counted from 1.
+    public private(set) var lines: [UInt32] = []
     /// Lines that repeat an address.
     public private(set) var duplicates = 0
     /// In the file's order.
@@ -25,8 +27,8 @@ public struct AddressList: Hashable, Sendable {
     /// No address, no bad line.
     public init() {}
 
-    /// Reads a whole file. What the lists of `profile` cannot hold makes a bad line.
-    public init(parsing file: UnsafeRawBufferPointer, for profile: Profile = .classic) {
+    /// Reads a whole file. With `addressesOnly`, whatever is not a single IPv4 address makes a bad line.
+    public init(parsing file: UnsafeRawBufferPointer, addressesOnly: Bool = false) {
         var seen = SeenPrefixes()
         var rest = file[...]
         if rest.starts(with: Self.byteOrderMark) { rest = rest.dropFirst(Self.byteOrderMark.count) }
@@ -38,17 +40,33 @@ public struct AddressList: Hashable, Sendable {
             rest = end < rest.endIndex ? rest[(end + 1)...] : rest[end...]
             if line.isEmpty { continue }
             do {
-                let prefix = try Self.address(in: line, for: profile)
-                if seen.insert(prefix) { prefixes.append(prefix) } else { duplicates += 1 }
+                let prefix = try Self.address(in: line, addressesOnly)
+                guard seen.insert(prefix) else {
+                    duplicates += 1
+                    continue
+                }
+                prefixes.append(prefix)
+                lines.append(UInt32(clamping: number))
             } catch {
                 badLines.append(BadLine(number: number, text: printable(line), reason: error.description))
             }
         }
     }
 
-    /// As ``init(parsing:for:)-(UnsafeRawBufferPointer,_)``.
-    public init(parsing file: [UInt8], for profile: Profile = .classic) {
-        self = file.withUnsafeBytes { AddressList(parsing: $0, for: profile) }
+    /// As ``init(parsing:addressesOnly:)-(UnsafeRawBufferPointer,_)``.
+    public init(parsing file: [UInt8], addressesOnly: Bool = false) {
+        self = file.withUnsafeBytes { AddressList(parsing: $0, addressesOnly: addressesOnly) }
+    }
+
+    /// Without what `isLeftOut` says; returns how many those were.
+    public mutating func remove(where isLeftOut: (IPPrefix) -> Bool) -> Int {
+        var (kept, keptLines): ([IPPrefix], [UInt32]) = ([], [])
+        for (prefix, line) in zip(prefixes, lines) where !isLeftOut(prefix) {
+            kept.append(prefix)
+            keptLines.append(line)
+        }
+        defer { (prefixes, lines) = (kept, keptLines) }
+        return prefixes.count - kept.count
     }
 
     private static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
@@ -57,12 +75,12 @@ public struct AddressList: Hashable, Sendable {
     private static let longestAddress = 49
 
     private static func address(
-        in line: Slice<UnsafeRawBufferPointer>, for profile: Profile
+        in line: Slice<UnsafeRawBufferPointer>, _ addressesOnly: Bool
     ) throws(IPPrefix.SyntaxError) -> IPPrefix {
         if line.contains(0) { throw IPPrefix.SyntaxError("a NUL byte: this is no text, or not in UTF-8") }
         if line.count > longestAddress { throw IPPrefix.SyntaxError("\(line.count) bytes are too long for an address") }
         let prefix = try IPPrefix(parsing: UnsafeRawBufferPointer(rebasing: line))
-        if let reason = prefix.reasonNotListed(in: profile) { throw IPPrefix.SyntaxError(reason) }
+        if addressesOnly, prefix.ipv4Address == nil { throw IPPrefix.SyntaxError(IPPrefix.noAddressReason) }
         return prefix
     }
 

@@ -35,7 +35,7 @@ extension IPPrefix {
         case .failure(let error):
             throw Failure(
                 .usage, tried: "read an address", on: printable(text.utf8), because: error.description,
-                next: "Write an address like 192.0.2.1.")
+                next: "Write an address like 192.0.2.1 or 2001:db8::1, or a prefix like 192.0.2.0/24.")
         }
     }
 
@@ -48,19 +48,13 @@ extension IPPrefix {
 }
 
 extension IPPrefix {
-    /// The reason why the lists of a profile cannot hold this prefix, or nil where they can.
-    public func reasonNotListed(in profile: Profile) -> String? {
-        switch profile {
-        case .classic, .carrier:
-            ipv4Address == nil ? "the lists of profile classic hold single IPv4 addresses" : nil
-        }
-    }
+    static let noAddressReason = "it is no single IPv4 address"
 
-    /// Throws `.usage` where the lists of a profile cannot hold this prefix.
-    public func requireListable(in profile: Profile) throws(Failure) {
-        guard let reason = reasonNotListed(in: profile) else { return }
+    /// Throws `.usage` for whatever is not a single IPv4 address: all that the public maps hold.
+    public func requireAddress() throws(Failure) {
+        guard ipv4Address == nil else { return }
         throw Failure(
-            .usage, tried: "put an address into a list", on: description, because: reason,
+            .usage, tried: "put an address into a list", on: description, because: Self.noAddressReason,
             next: "Give each IPv4 address by itself, like 192.0.2.1.")
     }
 }

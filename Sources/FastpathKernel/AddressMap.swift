@@ -29,7 +29,7 @@ public final class AddressMap {
                 .usage, tried: "make the \(kind.listName)", on: "capacity \(capacity)",
                 because: "a map has 1 to \(UInt32.max) entries", next: "Choose another capacity.")
         }
-        let name = kind.map
+        let name = try kind.publicMap()
         let fd = bpf_map_create(
             BPF_MAP_TYPE_HASH, name.name, UInt32(name.keySize), UInt32(name.valueSize), entries, nil)
         return try AddressMap(
@@ -102,8 +102,18 @@ public final class AddressMap {
         guard let address = prefix.ipv4Address else {
             throw Failure(
                 .usage, tried: "put an address into a list", on: "\(prefix)",
-                because: "the lists of profile classic hold single IPv4 addresses", next: "Leave it out.")
+                because: "a public map holds single IPv4 addresses", next: "Leave it out.")
         }
         return address.bigEndian
+    }
+}
+
+extension PolicyKind {
+    /// Its public map; throws where it has none.
+    public func publicMap() throws(Failure) -> PublicMap {
+        if let map { return map }
+        throw Failure(
+            .unsupported, tried: "use a public map", on: listName, because: "no public map holds entries of this kind",
+            next: "Use the policy table.")
     }
 }

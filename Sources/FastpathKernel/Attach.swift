@@ -4,12 +4,12 @@ import FastpathCore
 import Glibc
 
 extension KernelEdges {
-    /// Loads the program with `policy` as its lists and puts it on the interface: in place of ours that is
+    /// Loads the program with `policy` and `table` as its lists and puts it on the interface: in place of ours that is
     /// there, in one atomic step that keeps counters and sockets, or as the first. Tries `modes` in turn.
     /// `object` is a path, or nil for the built-in one; `settings` are what it is loaded with. With `force`, a foreign
     /// program is replaced, and a change of mode is made by detaching first. Pins what it attached.
     public func attach(
-        _ interface: InterfaceID, object path: String?, policy: [PolicyKind: AddressMap],
+        _ interface: InterfaceID, object path: String?, policy: [PolicyKind: AddressMap], table: [String: BPFMap] = [:],
         settings: FilterSettings = .classic, modes: [XDPMode], force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
         let namespace = try namespace(of: interface)
@@ -18,7 +18,7 @@ extension KernelEdges {
             let old = try link.program.map { (found) throws(Failure) in
                 (mode: found.mode, program: try Program.withID(found.id))
             }
-            let program = try load(path, policy, settings, keeping: old?.program, interface)
+            let program = try load(path, policy, table, settings, keeping: old?.program, interface)
             let notes = try put(program, on: link, over: old, modes: modes, force: force)
             do throws(Failure) {
                 try pin(program, interface)
@@ -52,12 +52,13 @@ extension KernelEdges {
 
     /// The program with the lists given, and with the counters and sockets that the interface has already.
     private func load(
-        _ path: String?, _ policy: [PolicyKind: AddressMap], _ settings: FilterSettings, keeping old: Program?,
-        _ interface: InterfaceID
+        _ path: String?, _ policy: [PolicyKind: AddressMap], _ table: [String: BPFMap], _ settings: FilterSettings,
+        keeping old: Program?, _ interface: InterfaceID
     ) throws(Failure) -> Program {
         var options = LoadedObject.Options()
         options.settings = settings
-        for (kind, list) in policy { options.maps[kind.map.name] = list.map }
+        options.maps = table
+        for (kind, list) in policy { options.maps[try kind.publicMap().name] = list.map }
         let isReplacement = try old?.isEdge() ?? false
         for map in [PublicMap.counters, .xsks] {
             let pinned = try BPFMap.pinned(at: pins.mapPath(map, interface))

@@ -89,17 +89,42 @@ public final class KernelEdges {
             otherInstance: isPinned ? nil : pins.otherInstance(holding: interface))
     }
 
+    /// The addresses of all interfaces of the caller's namespace.
+    public func ownAddresses() throws(Failure) -> [IPPrefix] {
+        var first: UnsafeMutablePointer<ifaddrs>?
+        _ = try check(getifaddrs(&first), "ask for the addresses of this host", on: "all interfaces")
+        defer { freeifaddrs(first) }
+        var addresses: [IPPrefix] = []
+        var next = first
+        while let entry = next {
+            next = entry.pointee.ifa_next
+            guard let address = entry.pointee.ifa_addr else { continue }
+            let bytes = UnsafeRawPointer(address)
+            switch Int32(address.pointee.sa_family) {
+            case AF_INET:
+                let number = bytes.loadUnaligned(as: sockaddr_in.self).sin_addr.s_addr
+                addresses.append(IPPrefix(ipv4: UInt32(bigEndian: number)))
+            case AF_INET6:
+                let number = bytes.loadUnaligned(
+                    fromByteOffset: MemoryLayout<sockaddr_in6>.offset(of: \.sin6_addr) ?? 8, as: UInt128.self)
+                addresses.append(IPPrefix(ipv6: UInt128(bigEndian: number)))
+            default: continue
+            }
+        }
+        return Array(Set(addresses)).sorted()
+    }
+
     // MARK: Lists
 
     /// The pinned list that all interfaces share, or nil before the first `up`.
     public func sharedPolicyMap(_ kind: PolicyKind) throws(Failure) -> AddressMap? {
-        guard let map = try BPFMap.pinned(at: pins.sharedMapPath(kind)) else { return nil }
+        guard let map = try BPFMap.pinned(at: pins.sharedMapPath(kind.publicMap())) else { return nil }
         return try AddressMap(map)
     }
 
     /// The list that the program on `edge` reads.
     public func policyMap(_ kind: PolicyKind, of edge: EdgeState) throws(Failure) -> AddressMap {
-        try AddressMap(map(kind.map, of: edge))
+        try AddressMap(map(kind.publicMap(), of: edge))
     }
 
     public func makePolicyMap(_ kind: PolicyKind, capacity: Int) throws(Failure) -> AddressMap {
@@ -109,8 +134,34 @@ public final class KernelEdges {
     /// Makes `map` the shared one.
     public func share(_ map: AddressMap, as kind: PolicyKind) throws(Failure) {
         try pins.makeRoot()
-        try map.map.pin(at: pins.sharedMapPath(kind))
+        try map.map.pin(at: pins.sharedMapPath(kind.publicMap()))
     }
+
+    /// The maps of the pinned policy table that all interfaces share, by name; nil where one of them is missing.
+    public func sharedTableMaps(_ names: [String]) throws(Failure) -> [String: BPFMap]? {
+        var maps: [String: BPFMap] = [:]
+        for name in names {
+            guard let map = try BPFMap.pinned(at: pins.tableMapPath(name)) else { return nil }
+            maps[name] = map
+        }
+        return maps
+    }
+
+    /// The maps of the policy table that the program on `edge` uses, by name; nil where it uses none.
+    public func tableMaps(_ names: [String], of edge: EdgeState) throws(Failure) -> [String: BPFMap]? {
+        guard let attachment = edge.attachment, attachment.isEdge else { return nil }
+        let used = try Program.withID(attachment.programID).maps()
+        var maps: [String: BPFMap] = [:]
+        for name in names {
+            // The kernel cuts names to 15 characters.
+            guard let map = used.first(where: { $0.name == String(name.prefix(15)) }) else { return nil }
+            maps[name] = map
+        }
+        return maps
+    }
+
+    /// Makes `maps` the shared policy table: their pins take the place of the old in one rename. `id`: that of one of them.
+    public func shareTable(_ maps: [String: BPFMap], id: UInt32) throws(Failure) { try pins.shareTable(maps, id: id) }
 
     /// Is the instance's folder of pins there?
     public var hasSharedPins: Bool { access(pins.root, F_OK) == 0 }

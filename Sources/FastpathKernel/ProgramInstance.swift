@@ -21,9 +21,10 @@ public final class ProgramInstance {
         options.settings = settings
         if let table { options.maps = table.maps }
         for (kind, prefixes) in lists {
-            let list = try AddressMap.make(kind, capacity: max(prefixes.count, kind.map.defaultCapacity))
+            let map = try kind.publicMap()
+            let list = try AddressMap.make(kind, capacity: max(prefixes.count, map.defaultCapacity))
             try list.insert(prefixes) { _ in }
-            options.maps[kind.map.name] = list.map
+            options.maps[map.name] = list.map
         }
         (program, counterMap) = try Self.load(path, options)
     }

@@ -35,139 +35,230 @@ public final class PolicyDatabase {
 
     // MARK: Reading
 
-    /// Every entry of a list, in order of address.
-    public func entries(_ kind: PolicyKind) throws(Failure) -> [PolicyEntry] {
+    private static let columns = "address, length, policy_set, origin, added, expiry, comment"
+
+    /// Every entry of a kind, in order of address; with `set`, those of one set only.
+    public func entries(_ kind: PolicyKind, in set: String? = nil) throws(Failure) -> [PolicyEntry] {
         guard let connection = try connection(makingFile: false) else { return [] }
         let tried = "read the \(kind.listName)"
-        let rows = try SQLiteStatement(
-            "SELECT address, length, origin, added FROM entry WHERE kind = ?", on: connection, to: tried)
-        rows.bind(kind.column, at: 1)
-        var entries: [PolicyEntry] = []
-        while try rows.step() {
-            guard let prefix = rows.prefix(0), let origin = Origin(rawValue: rows.text(2)) else {
-                throw .damagedRecord(tried: tried, path: path, because: "row \(entries.count + 1) makes no sense")
-            }
-            entries.append(PolicyEntry(kind: kind, prefix: prefix, origin: origin, added: rows.integer(3)))
+        let sets = try setNames(on: connection)
+        guard let set else {
+            let rows = try SQLiteStatement(
+                "SELECT \(Self.columns) FROM entry WHERE kind = ?", on: connection, to: tried)
+            rows.bind(kind.column, at: 1)
+            return try entries(kind, of: rows, sets, tried)
         }
-        return entries
+        guard let number = sets.first(where: { $0.value == set })?.key else { return [] }
+        let rows = try SQLiteStatement(
+            "SELECT \(Self.columns) FROM entry WHERE kind = ? AND policy_set = ?", on: connection, to: tried)
+        rows.bind(kind.column, at: 1)
+        rows.bind(number, at: 2)
+        return try entries(kind, of: rows, sets, tried)
     }
 
-    public func count(_ kind: PolicyKind) throws(Failure) -> Int {
-        guard let connection = try connection(makingFile: false) else { return 0 }
-        let row = try SQLiteStatement(
-            "SELECT entries FROM tally WHERE kind = ?", on: connection, to: "count the \(kind.listName)")
-        row.bind(kind.column, at: 1)
-        return try row.step() ? Int(row.integer(0)) : 0
-    }
-
-    /// Those of `prefixes` that are recorded.
-    public func contained(_ prefixes: [IPPrefix], in kind: PolicyKind) throws(Failure) -> Set<IPPrefix> {
-        guard let connection = try connection(makingFile: false) else { return [] }
+    /// The entries of `prefixes`, of all sets, unsorted.
+    public func entries(_ kind: PolicyKind, of prefixes: [IPPrefix]) throws(Failure) -> [PolicyEntry] {
+        guard !prefixes.isEmpty, let connection = try connection(makingFile: false) else { return [] }
         // One look-up costs about as much as reading ten rows in order.
         if prefixes.count > Self.manyPrefixes, try count(kind) < prefixes.count * 10 {
-            return try containedByReadingAll(prefixes, in: kind, on: connection)
+            let entries = try entries(kind)
+            if entries.isEmpty { return [] }
+            let wanted = Set(prefixes)
+            return entries.filter { wanted.contains($0.prefix) }
         }
-        let row = try SQLiteStatement(
-            "SELECT 1 FROM entry WHERE kind = ? AND address = ? AND length = ?", on: connection,
-            to: "search the \(kind.listName)")
-        row.bind(kind.column, at: 1)
-        var found: Set<IPPrefix> = []
-        for prefix in prefixes {
-            row.bind(prefix, at: 2)
-            if try row.step() { found.insert(prefix) }
-            row.reset()
+        let tried = "search the \(kind.listName)"
+        let sets = try setNames(on: connection)
+        let rows = try SQLiteStatement(
+            "SELECT \(Self.columns) FROM entry WHERE kind = ? AND address = ? AND length = ?", on: connection,
+            to: tried)
+        rows.bind(kind.column, at: 1)
+        var found: [PolicyEntry] = []
+        for prefix in prefixes.count > 1 ? Array(Set(prefixes)) : prefixes {
+            rows.bind(prefix, at: 2)
+            found += try entries(kind, of: rows, sets, tried)
+            rows.reset()
         }
         return found
     }
 
     private static let manyPrefixes = 256
 
-    private func containedByReadingAll(
-        _ prefixes: [IPPrefix], in kind: PolicyKind, on connection: SQLiteConnection
-    ) throws(Failure) -> Set<IPPrefix> {
-        let rows = try SQLiteStatement(
-            "SELECT address, length FROM entry WHERE kind = ?", on: connection, to: "search the \(kind.listName)")
-        rows.bind(kind.column, at: 1)
-        var recorded: Set<IPPrefix> = []
-        while try rows.step() {
-            if let prefix = rows.prefix(0) { recorded.insert(prefix) }
+    /// What has expired at a second since 1970-01-01 UTC, of all kinds and sets.
+    public func expired(at now: Int64) throws(Failure) -> [PolicyEntry] {
+        guard let connection = try connection(makingFile: false) else { return [] }
+        let tried = "search for what has expired"
+        let sets = try setNames(on: connection)
+        var expired: [PolicyEntry] = []
+        for kind in PolicyKind.allCases {
+            let rows = try SQLiteStatement(
+                "SELECT \(Self.columns) FROM entry INDEXED BY entry_expiry WHERE expiry <= ? AND kind = ?",
+                on: connection, to: tried)
+            rows.bind(now, at: 1)
+            rows.bind(kind.column, at: 2)
+            expired += try entries(kind, of: rows, sets, tried)
         }
-        return recorded.isEmpty ? [] : Set(prefixes.lazy.filter(recorded.contains))
+        return expired
     }
 
-    /// The capacity that an operator asked for, or nil.
-    public func capacity(_ kind: PolicyKind) throws(Failure) -> Int? {
+    private func entries(
+        _ kind: PolicyKind, of rows: SQLiteStatement, _ sets: [Int64: String], _ tried: String
+    ) throws(Failure) -> [PolicyEntry] {
+        var entries: [PolicyEntry] = []
+        while try rows.step() {
+            guard let prefix = rows.prefix(0), let set = sets[rows.integer(2)], let origin = Origin(row: rows, 3) else {
+                throw .damagedRecord(tried: tried, path: path, because: "row \(entries.count + 1) makes no sense")
+            }
+            entries.append(
+                PolicyEntry(
+                    kind: kind, prefix: prefix, origin: origin, added: rows.integer(4),
+                    expiry: rows.isNull(5) ? nil : rows.integer(5), set: set,
+                    comment: rows.isNull(6) ? nil : rows.text(6)))
+        }
+        return entries
+    }
+
+    private func setNames(on connection: SQLiteConnection) throws(Failure) -> [Int64: String] {
+        let rows = try SQLiteStatement("SELECT id, name FROM policy_set", on: connection, to: "read the sets")
+        var names: [Int64: String] = [:]
+        while try rows.step() { names[rows.integer(0)] = rows.text(1) }
+        return names
+    }
+
+    /// How many entries there are. What is in several sets counts in each.
+    public func count(_ kind: PolicyKind) throws(Failure) -> Int { try sets(kind).reduce(0) { $0 + $1.entries } }
+
+    /// The sets of a kind that have entries, in order of name; the one without a name first.
+    public func sets(_ kind: PolicyKind) throws(Failure) -> [(name: String, entries: Int)] {
+        guard let connection = try connection(makingFile: false) else { return [] }
+        let rows = try SQLiteStatement(
+            """
+            SELECT name, entries FROM tally JOIN policy_set ON policy_set = id WHERE kind = ? AND entries > 0
+            ORDER BY name
+            """, on: connection, to: "count the \(kind.listName)")
+        rows.bind(kind.column, at: 1)
+        var sets: [(name: String, entries: Int)] = []
+        while try rows.step() { sets.append((rows.text(0), Int(rows.integer(1)))) }
+        return sets
+    }
+
+    /// How many entries are prefixes or IPv6: what no public map can hold.
+    public func countOfNoAddresses(_ kind: PolicyKind) throws(Failure) -> Int {
+        guard let connection = try connection(makingFile: false) else { return 0 }
+        let row = try SQLiteStatement(
+            "SELECT count(*) FROM entry WHERE kind = ? AND (length < 32 OR length(address) = 16)", on: connection,
+            to: "count the \(kind.listName)")
+        row.bind(kind.column, at: 1)
+        return try row.step() ? Int(row.integer(0)) : 0
+    }
+
+    /// The capacity that an operator asked for: of a kind's public map, or without a kind of the policy table. Or nil.
+    public func capacity(_ kind: PolicyKind?) throws(Failure) -> Int? {
         guard let connection = try connection(makingFile: false) else { return nil }
         let row = try SQLiteStatement(
-            "SELECT entries FROM capacity WHERE kind = ?", on: connection,
-            to: "read the capacity of the \(kind.listName)")
-        row.bind(kind.column, at: 1)
+            "SELECT entries FROM capacity WHERE kind = ?", on: connection, to: "read the capacity")
+        row.bind(kind?.column ?? Self.tableColumn, at: 1)
         return try row.step() ? Int(row.integer(0)) : nil
     }
 
+    private static let tableColumn: StaticString = "policy"
+
     // MARK: Writing
 
-    /// Adds entries in one transaction. Entries that are there stay as they are. `progress` gets the number done.
-    public func insert(_ entries: [PolicyEntry], progress: (Int) -> Void) throws(Failure) {
-        guard !entries.isEmpty, let connection = try connection(makingFile: true) else { return }
-        let tried = "record \(entries.count) entries"
+    /// Removes the entries of `removing` and adds those of `putting`, in one transaction: durable when this returns. What
+    /// is put where its set has the prefix already takes its place, but keeps its origin and the time of its addition.
+    /// `progress` gets the number of `putting` that is done.
+    public func change(
+        removing: [PolicyEntry], putting: [PolicyEntry], progress: (Int) -> Void
+    ) throws(Failure) {
+        if removing.isEmpty && putting.isEmpty { return }
+        guard let connection = try connection(makingFile: !putting.isEmpty) else { return }
+        let tried = "record a change of \(removing.count + putting.count) entries"
         try connection.transaction(to: tried) { () throws(Failure) in
-            let insertion = try SQLiteStatement(
-                """
-                INSERT INTO entry (kind, address, length, origin, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-                """,
-                on: connection, to: tried)
-            let order = Self.tableOrder(entries.lazy.map(\.prefix))
-            var done = 0
-            for kind in PolicyKind.allCases where entries.contains(where: { $0.kind == kind }) {
-                insertion.bind(kind.column, at: 1)
-                let before = connection.totalChanges
-                for index in order where entries[index].kind == kind {
-                    let entry = entries[index]
-                    insertion.bind(entry.prefix, at: 2)
-                    insertion.bind(entry.origin.column, at: 4)
-                    insertion.bind(entry.added, at: 5)
-                    try insertion.run()
-                    done += 1
-                    if done % 16_384 == 0 { progress(done) }
-                }
-                try addToTally(connection.totalChanges - before, of: kind, on: connection, to: tried)
-            }
+            var numbers = SetNumbers(connection, try setNames(on: connection))
+            var tally: [Tally: Int] = [:]
+            try remove(removing, &numbers, &tally, on: connection, to: tried)
+            try put(putting, &numbers, &tally, on: connection, to: tried, progress)
+            for (row, change) in tally where change != 0 { try add(change, to: row, on: connection, to: tried) }
         }
-        progress(entries.count)
+        progress(putting.count)
     }
 
-    /// Removes entries in one transaction; those that are not there are passed over.
-    public func remove(_ prefixes: [IPPrefix], from kind: PolicyKind) throws(Failure) {
-        guard !prefixes.isEmpty, let connection = try connection(makingFile: false) else { return }
-        let tried = "remove \(prefixes.count) entries from the \(kind.listName)"
-        try connection.transaction(to: tried) { () throws(Failure) in
-            let deletion = try SQLiteStatement(
-                "DELETE FROM entry WHERE kind = ? AND address = ? AND length = ?", on: connection, to: tried)
-            deletion.bind(kind.column, at: 1)
-            let before = connection.totalChanges
-            for index in Self.tableOrder(prefixes) {
-                deletion.bind(prefixes[index], at: 2)
-                try deletion.run()
+    /// Which number of entries a change moves.
+    private struct Tally: Hashable {
+        var kind: PolicyKind
+        var set: Int64
+    }
+
+    private func remove(
+        _ entries: [PolicyEntry], _ numbers: inout SetNumbers, _ tally: inout [Tally: Int],
+        on connection: SQLiteConnection, to tried: String
+    ) throws(Failure) {
+        if entries.isEmpty { return }
+        let deletion = try SQLiteStatement(
+            "DELETE FROM entry WHERE kind = ? AND address = ? AND length = ? AND policy_set = ?", on: connection,
+            to: tried)
+        for index in Self.tableOrder(entries.lazy.map(\.prefix)) {
+            let row = Tally(kind: entries[index].kind, set: try numbers.number(of: entries[index].set))
+            deletion.bind(row.kind.column, at: 1)
+            deletion.bind(entries[index].prefix, at: 2)
+            deletion.bind(row.set, at: 4)
+            try deletion.run()
+            tally[row, default: 0] -= connection.changes
+        }
+    }
+
+    private func put(
+        _ entries: [PolicyEntry], _ numbers: inout SetNumbers, _ tally: inout [Tally: Int],
+        on connection: SQLiteConnection, to tried: String, _ progress: (Int) -> Void
+    ) throws(Failure) {
+        if entries.isEmpty { return }
+        let insertion = try SQLiteStatement(
+            """
+            INSERT INTO entry (kind, address, length, policy_set, origin, added, expiry, comment)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+            """, on: connection, to: tried)
+        let update = try SQLiteStatement(
+            "UPDATE entry SET expiry = ?5, comment = ?6 WHERE kind = ?1 AND address = ?2 AND length = ?3 AND policy_set = ?4",
+            on: connection, to: tried)
+        for (done, index) in Self.tableOrder(entries.lazy.map(\.prefix)).enumerated() {
+            let entry = entries[index]
+            let row = Tally(kind: entry.kind, set: try numbers.number(of: entry.set))
+            insertion.bind(row.kind.column, at: 1)
+            insertion.bind(entry.prefix, at: 2)
+            insertion.bind(row.set, at: 4)
+            insertion.bind(entry.origin.column, at: 5)
+            insertion.bind(entry.added, at: 6)
+            insertion.bind(entry.expiry, entry.comment, at: 7)
+            try insertion.run()
+            if connection.changes > 0 {
+                tally[row, default: 0] += 1
+            } else {
+                update.bind(row.kind.column, at: 1)
+                update.bind(entry.prefix, at: 2)
+                update.bind(row.set, at: 4)
+                update.bind(entry.expiry, entry.comment, at: 5)
+                try update.run()
             }
-            try addToTally(before - connection.totalChanges, of: kind, on: connection, to: tried)
+            if done % 16_384 == 16_383 { progress(done + 1) }
         }
     }
 
     /// In the transaction that changed the list.
-    private func addToTally(
-        _ count: Int, of kind: PolicyKind, on connection: SQLiteConnection, to tried: String
+    private func add(
+        _ count: Int, to tally: Tally, on connection: SQLiteConnection, to tried: String
     ) throws(Failure) {
-        if count == 0 { return }
         // In two steps: a negative number breaks the table's rule before the conflict is seen.
         let row = try SQLiteStatement(
-            "INSERT INTO tally (kind, entries) VALUES (?, 0) ON CONFLICT DO NOTHING", on: connection, to: tried)
-        row.bind(kind.column, at: 1)
+            "INSERT INTO tally (kind, policy_set, entries) VALUES (?, ?, 0) ON CONFLICT DO NOTHING", on: connection,
+            to: tried)
+        row.bind(tally.kind.column, at: 1)
+        row.bind(tally.set, at: 2)
         try row.run()
         let change = try SQLiteStatement(
-            "UPDATE tally SET entries = entries + ?2 WHERE kind = ?1", on: connection, to: tried)
-        change.bind(kind.column, at: 1)
-        change.bind(Int64(count), at: 2)
+            "UPDATE tally SET entries = entries + ?3 WHERE kind = ?1 AND policy_set = ?2", on: connection, to: tried)
+        change.bind(tally.kind.column, at: 1)
+        change.bind(tally.set, at: 2)
+        change.bind(Int64(count), at: 3)
         try change.run()
     }
 
@@ -180,25 +271,65 @@ public final class PolicyDatabase {
         return keys.sorted { $0.bits < $1.bits }.map(\.index)
     }
 
-    /// `capacity` must be above zero.
-    public func setCapacity(_ capacity: Int, of kind: PolicyKind) throws(Failure) {
+    /// `capacity` must be above zero. Without a kind it is that of the policy table.
+    public func setCapacity(_ capacity: Int, of kind: PolicyKind?) throws(Failure) {
         guard let connection = try connection(makingFile: true) else { return }
-        let tried = "record the capacity of the \(kind.listName)"
+        let tried = "record a capacity"
         let change = try SQLiteStatement(
             "INSERT INTO capacity (kind, entries) VALUES (?, ?) ON CONFLICT DO UPDATE SET entries = excluded.entries",
             on: connection, to: tried)
-        change.bind(kind.column, at: 1)
+        change.bind(kind?.column ?? Self.tableColumn, at: 1)
         change.bind(Int64(capacity), at: 2)
         try change.run()
     }
 
-    /// Forgets every entry and capacity, and gives the room back to the file system.
+    /// Forgets every entry, set and capacity, and gives the room back to the file system.
     public func purge() throws(Failure) {
         guard let connection = try connection(makingFile: false) else { return }
         try connection.transaction(to: "empty the record") { () throws(Failure) in
-            try connection.execute("DELETE FROM entry; DELETE FROM tally; DELETE FROM capacity", to: "empty the record")
+            try connection.execute(
+                "DELETE FROM entry; DELETE FROM tally; DELETE FROM capacity; DELETE FROM policy_set WHERE id != 0",
+                to: "empty the record")
         }
         try connection.execute("VACUUM", to: "shrink the record")
+    }
+}
+
+/// The numbers of sets by their names; one that is new gets its number where it is asked for.
+private struct SetNumbers {
+    private let connection: SQLiteConnection
+    private var numbers: [String: Int64] = [:]
+    /// Most entries are of the same set as the one before.
+    private var last: (name: String, number: Int64) = ("", 0)
+
+    init(_ connection: SQLiteConnection, _ names: [Int64: String]) {
+        self.connection = connection
+        for (number, name) in names { numbers[name] = number }
+    }
+
+    mutating func number(of name: String) throws(Failure) -> Int64 {
+        if name == last.name { return last.number }
+        if numbers[name] == nil { numbers[name] = try make(name) }
+        last = (name, numbers[name] ?? 0)
+        return last.number
+    }
+
+    private func make(_ name: String) throws(Failure) -> Int64 {
+        let insertion = try SQLiteStatement(
+            "INSERT INTO policy_set (name) VALUES (?) RETURNING id", on: connection, to: "record a set")
+        insertion.bind(name, at: 1)
+        let number = try insertion.step() ? insertion.integer(0) : 0
+        // To its end: SQLite does not promise the row before.
+        while try insertion.step() {}
+        return number
+    }
+}
+
+extension SQLiteStatement {
+    /// The expiry at `parameter`, the comment at the next one.
+    fileprivate func bind(_ expiry: Int64?, _ comment: String?, at parameter: Int32) {
+        if let expiry { bind(expiry, at: parameter) } else { bindNull(at: parameter) }
+        if let comment { bind(comment, at: parameter + 1) } else { bindNull(at: parameter + 1) }
     }
 }
 
@@ -208,11 +339,21 @@ extension PolicyKind {
         switch self {
         case .block: "block"
         case .allow: "allow"
+        case .trust: "trust"
         }
     }
 }
 
 extension Origin {
+    /// Nil where the column holds none. Text is compared, not made: a million rows have three of them.
+    fileprivate init?(row: SQLiteStatement, _ column: Int32) {
+        for origin in [Origin.importFile, .operatorCommand, .adopted] where row.isText(origin.column, column) {
+            self = origin
+            return
+        }
+        return nil
+    }
+
     /// How the record spells it; a text that SQLite need not copy.
     fileprivate var column: StaticString {
         switch self {

@@ -33,6 +33,40 @@ enum PolicySchema {
         ) STRICT, WITHOUT ROWID;
         INSERT INTO tally SELECT kind, count(*) FROM entry GROUP BY kind;
         """,
+        // Sets, expiry and comments. A set is a number, for a million entries repeat it; 0 has no name. What expires is
+        // little, and found without reading the rest.
+        """
+        CREATE TABLE policy_set (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE
+        ) STRICT;
+        INSERT INTO policy_set VALUES (0, '');
+        ALTER TABLE entry RENAME TO entry_without_sets;
+        CREATE TABLE entry (
+            kind TEXT NOT NULL,
+            address BLOB NOT NULL CHECK (length(address) IN (4, 16)),
+            length INTEGER NOT NULL CHECK (length BETWEEN 0 AND 8 * length(address)),
+            policy_set INTEGER NOT NULL,
+            origin TEXT NOT NULL,
+            added INTEGER NOT NULL,
+            expiry INTEGER,
+            comment TEXT,
+            PRIMARY KEY (kind, address, length, policy_set)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO entry
+            SELECT kind, address, length, 0, origin, added, NULL, NULL FROM entry_without_sets ORDER BY 1, 2, 3;
+        DROP TABLE entry_without_sets;
+        CREATE INDEX entry_expiry ON entry (expiry) WHERE expiry IS NOT NULL;
+        ALTER TABLE tally RENAME TO tally_without_sets;
+        CREATE TABLE tally (
+            kind TEXT NOT NULL,
+            policy_set INTEGER NOT NULL,
+            entries INTEGER NOT NULL CHECK (entries >= 0),
+            PRIMARY KEY (kind, policy_set)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO tally SELECT kind, 0, entries FROM tally_without_sets;
+        DROP TABLE tally_without_sets;
+        """,
     ]
 
     /// Brings an open file up to date. Refuses files of others and of newer versions.

@@ -62,8 +62,8 @@ final class SQLiteConnection {
         return try statement.step() ? statement.integer(0) : 0
     }
 
-    /// Rows that were inserted, changed or removed since the file was opened.
-    var totalChanges: Int { Int(sqlite3_total_changes(handle)) }
+    /// Rows that the last statement inserted, changed or removed.
+    var changes: Int { Int(sqlite3_changes(handle)) }
 
     /// Runs `body` in a transaction that holds the write lock from its start. It is undone when `body` throws, and
     /// durable when this returns.
@@ -163,6 +163,14 @@ final class SQLiteStatement {
 
     func bind(_ number: Int64, at parameter: Int32) { sqlite3_bind_int64(handle, parameter, number) }
 
+    /// SQLite keeps a copy.
+    func bind(_ text: String, at parameter: Int32) {
+        let copied = unsafeBitCast(-1, to: sqlite3_destructor_type.self)  // SQLITE_TRANSIENT
+        sqlite3_bind_text(handle, parameter, text, Int32(text.utf8.count), copied)
+    }
+
+    func bindNull(at parameter: Int32) { sqlite3_bind_null(handle, parameter) }
+
     /// `text` must live as long as the program.
     func bind(_ text: StaticString, at parameter: Int32) {
         sqlite3_bind_text(
@@ -186,9 +194,18 @@ final class SQLiteStatement {
 
     func integer(_ column: Int32) -> Int64 { sqlite3_column_int64(handle, column) }
 
+    func isNull(_ column: Int32) -> Bool { sqlite3_column_type(handle, column) == SQLITE_NULL }
+
     func text(_ column: Int32) -> String {
         guard let text = sqlite3_column_text(handle, column) else { return "" }
         return String(cString: text)
+    }
+
+    /// Does the column hold this text?
+    func isText(_ text: StaticString, _ column: Int32) -> Bool {
+        guard let held = sqlite3_column_text(handle, column) else { return false }
+        let length = Int(sqlite3_column_bytes(handle, column))
+        return length == text.utf8CodeUnitCount && memcmp(held, text.utf8Start, length) == 0
     }
 
     /// The prefix whose address is at `column` and whose length is at the next one; nil where they are none.

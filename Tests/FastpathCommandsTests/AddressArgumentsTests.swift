@@ -59,14 +59,14 @@ import Testing
 
     @Test(arguments: [("block", "add"), ("block", "remove"), ("allow", "add"), ("allow", "remove")])
     func aBadLineIsNamedAndEndsIt(list: String, change: String) throws {
-        try withFile("192.0.2.1\n999.1.2.3\n10.0.0.0/8\n") { path in
+        try withFile("192.0.2.1\n999.1.2.3\n10.0.0.1/8\n") { path in
             let result = run([list, change, "--from", path])
             #expect(result.status == .usage)
             #expect(result.out == "")
             let lines = result.err.split(separator: "\n")
             #expect(lines.count == 6)
             #expect(lines.first?.hasPrefix("warning: \(path), line 2: \"999.1.2.3\": ") == true)
-            #expect(lines.dropFirst().first?.hasPrefix("warning: \(path), line 3: \"10.0.0.0/8\": ") == true)
+            #expect(lines.dropFirst().first?.hasPrefix("warning: \(path), line 3: \"10.0.0.1/8\": ") == true)
             #expect(lines.dropFirst(2).first == "error: cannot take the addresses from a file")
             #expect(result.err.contains("\n  why   2 lines of it are no addresses; nothing was changed\n"))
         }

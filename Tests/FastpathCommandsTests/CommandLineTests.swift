@@ -76,7 +76,7 @@ func allCommands(
         #expect(lines.last?.hasPrefix("  next  See 'vos-fastpath ") == true)
     }
 
-    @Test(arguments: ["999.1.2.3", "10.0.0.0/8", "abc.def.g.h", "2001:db8::1", ""])
+    @Test(arguments: ["999.1.2.3", "10.0.0.1/8", "abc.def.g.h", "2001:db8::1/32", ""])
     func wrongAddressesAre64(address: String) {
         let commands = [
             ["explain", "--block", address, "/nonexistent"], ["block", "add", "192.0.2.1", address],

@@ -24,7 +24,7 @@ import Testing
         #expect(first.takenDown.map(\.label) == ["eth0"] && first.remaining.map(\.label) == ["eth1"])
         #expect(world.blocked(on: FakeWorld.eth1) == [address(1)] && !world.kernel.shared.isEmpty)
         let second = try down("eth1")
-        #expect(second.remaining.isEmpty && second.recorded == [.block: 1, .allow: 0])
+        #expect(second.remaining.isEmpty && second.recorded == [.block: 1, .allow: 0, .trust: 0])
         expectNothingInTheKernel()
         try world.up("eth0")
         #expect(world.blocked == [address(1)])
@@ -130,7 +130,8 @@ import Testing
         let other = #expect(throws: Failure.self) { try down("eth1") }
         #expect(other?.kind == .notLoaded && !world.kernel.shared.isEmpty)
         let report = try down("eth0")
-        #expect(report.takenDown.isEmpty && report.areListsRemoved && report.recorded == [.block: 1, .allow: 0])
+        #expect(
+            report.takenDown.isEmpty && report.areListsRemoved && report.recorded == [.block: 1, .allow: 0, .trust: 0])
         #expect(world.kernel.shared.isEmpty && world.kernel.programs[FakeWorld.eth1] != nil)
         // Then nothing is there, and it is said.
         let failure = #expect(throws: Failure.self) { try down("eth0") }

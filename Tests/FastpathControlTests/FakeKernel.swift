@@ -90,12 +90,86 @@ final class FakeMap: PolicyMapPort {
     func deleteByHand(_ prefixes: IPPrefix...) { entries.subtract(prefixes) }
 }
 
+/// A policy table that holds what it is told, all or nothing.
+final class FakeTable: PolicyTablePort {
+    struct Key: Hashable {
+        var prefix: IPPrefix
+        var kind: PolicyKinds
+    }
+
+    let id: UInt32
+    let capacity: Int
+    private(set) var entries: [Key: PolicyExpiry] = [:]
+    var hits: [Key: (count: UInt64, last: UInt32)] = [:]
+    /// A writer died in it.
+    var isDamaged = false
+    private let faults: Faults
+
+    init(id: UInt32, capacity: Int, faults: Faults) {
+        self.id = id
+        self.capacity = capacity
+        self.faults = faults
+    }
+
+    var prefixCount: Int { Set(entries.keys.map(\.prefix)).count }
+    var bytes: Int { capacity * 64 }
+
+    func prefixes(_ kind: PolicyKind) -> Set<IPPrefix> {
+        Set(entries.keys.filter { $0.kind == kind.tableKind }.map(\.prefix))
+    }
+
+    func expiry(_ prefix: IPPrefix, _ kind: PolicyKind = .block) -> PolicyExpiry? {
+        entries[Key(prefix: prefix, kind: kind.tableKind)]
+    }
+
+    func apply(_ changes: [PolicyTableChange], now: UInt32, progress: (Int) -> Void) throws(Failure) {
+        try faults.step("apply \(changes.count) to table \(id)")
+        if isDamaged {
+            throw Failure(tried: "apply", on: "table \(id)", because: "it is damaged", next: "None.")
+        }
+        var after = entries
+        // What is removed keeps its place for a while.
+        var places = Set(entries.keys.map(\.prefix))
+        for change in changes {
+            after[Key(prefix: change.prefix, kind: change.kind)] = change.expiry
+            if change.expiry != nil { places.insert(change.prefix) }
+        }
+        guard places.count <= capacity else {
+            throw Failure(
+                .mapFull(capacity: capacity), tried: "apply", on: "table \(id)", because: "it is full", next: "None.")
+        }
+        entries = after
+        hits = hits.filter { after[$0.key] != nil }
+        progress(changes.count)
+    }
+
+    func records() -> [FastpathControl.PolicyTableRecord] {
+        entries.map { key, expiry in
+            FastpathControl.PolicyTableRecord(
+                key.prefix, key.kind, expiry: expiry, hits: hits[key]?.count ?? 0, lastHit: hits[key]?.last)
+        }
+    }
+
+    func sweep(now: UInt32) throws(Failure) -> Int {
+        try faults.step("sweep table \(id)")
+        let expired = entries.filter { !$0.value.isLive(at: now) }
+        for key in expired.keys { entries[key] = nil }
+        return expired.count
+    }
+
+    func repairIfNeeded() -> Bool {
+        defer { isDamaged = false }
+        return isDamaged
+    }
+}
+
 /// A program on an interface.
 struct FakeProgram {
     var id: UInt32
     var mode: XDPMode
     var isEdge = true
     var maps: [PolicyKind: FakeMap] = [:]
+    var table: FakeTable?
     var object: String?
     /// Nil: what this version does not know.
     var settings: FilterSettings? = .classic
@@ -112,6 +186,8 @@ final class FakeKernel: EdgeKernelPort {
     var programs: [InterfaceID: FakeProgram] = [:]
     var pinned: Set<InterfaceID> = []
     var shared: [PolicyKind: FakeMap] = [:]
+    var table: FakeTable?
+    var addresses: [IPPrefix] = []
     var otherInstances: [InterfaceID: String] = [:]
     /// Interfaces whose driver cannot do native mode.
     var genericOnly: Set<InterfaceID> = []
@@ -165,6 +241,27 @@ final class FakeKernel: EdgeKernelPort {
         return map
     }
 
+    func ownAddresses() -> [IPPrefix] { addresses }
+
+    /// As the programs of these tests do: with any switch on.
+    func readsPolicyTable(_ settings: FilterSettings) -> Bool { !settings.switches.isEmpty }
+
+    func sharedPolicyTable() -> FakeTable? { table }
+
+    func policyTable(of edge: EdgeState) -> FakeTable? { programs[edge.interface]?.table }
+
+    func makePolicyTable(capacity: Int) throws(Failure) -> FakeTable {
+        try faults.step("make a table for \(capacity)")
+        return FakeTable(id: newID(), capacity: capacity, faults: faults)
+    }
+
+    func policyTableBytes(capacity: Int) -> Int { capacity * 64 }
+
+    func share(_ table: FakeTable) throws(Failure) {
+        try faults.step("share table \(table.id)")
+        self.table = table
+    }
+
     func makePolicyMap(_ kind: PolicyKind, capacity: Int) throws(Failure) -> FakeMap {
         try faults.step("make a map for \(capacity)")
         return FakeMap(id: newID(), capacity: capacity, faults: faults)
@@ -176,9 +273,8 @@ final class FakeKernel: EdgeKernelPort {
     }
 
     func attach(
-        _ interface: InterfaceID, object: String?, policy: [PolicyKind: FakeMap], settings: FilterSettings,
-        mode: ModeRequest,
-        force: Bool
+        _ interface: InterfaceID, object: String?, policy: [PolicyKind: FakeMap], table: FakeTable?,
+        settings: FilterSettings, mode: ModeRequest, force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
         let old = programs[interface]
         if let old, !old.isEdge, !force {
@@ -200,7 +296,7 @@ final class FakeKernel: EdgeKernelPort {
         try faults.step("attach to \(interface.index)")
         let isReplacement = old?.isEdge ?? false
         programs[interface] = FakeProgram(
-            id: newID(), mode: wanted, maps: policy, object: object, settings: settings,
+            id: newID(), mode: wanted, maps: policy, table: table, object: object, settings: settings,
             counters: isReplacement ? old?.counters ?? Counters() : Counters(),
             countersID: isReplacement ? old?.countersID ?? newID() : newID())
         do throws(Failure) {
@@ -228,7 +324,7 @@ final class FakeKernel: EdgeKernelPort {
         pinned.remove(edge.interface)
     }
 
-    var hasSharedPins: Bool { !shared.isEmpty }
+    var hasSharedPins: Bool { !shared.isEmpty || table != nil }
 
     func removeSharedPins() throws(Failure) {
         try faults.step("remove the shared pins")
@@ -237,6 +333,7 @@ final class FakeKernel: EdgeKernelPort {
                 .system(errno: 39), tried: "remove the folder", on: "pins", because: "not empty", next: "None.")
         }
         shared = [:]
+        table = nil
     }
 
     func counters(of edge: EdgeState) -> Counters { programs[edge.interface]?.counters ?? Counters() }

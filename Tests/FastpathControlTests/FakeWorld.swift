@@ -4,36 +4,54 @@ import FastpathCore
 import Testing
 
 final class FakeRecord: PolicyRecord {
-    private(set) var stored: [PolicyKind: [IPPrefix: PolicyEntry]] = [:]
-    private(set) var capacities: [PolicyKind: Int] = [:]
+    struct Key: Hashable {
+        var kind: PolicyKind
+        var prefix: IPPrefix
+        var set: String
+    }
+
+    private(set) var stored: [Key: PolicyEntry] = [:]
+    private(set) var capacities: [PolicyKind?: Int] = [:]
     private let faults: Faults
 
     init(_ faults: Faults) { self.faults = faults }
 
-    func entries(_ kind: PolicyKind) -> [PolicyEntry] {
-        (stored[kind] ?? [:]).values.sorted { $0.prefix < $1.prefix }
+    func entries(_ kind: PolicyKind, in set: String?) -> [PolicyEntry] {
+        stored.values.filter { $0.kind == kind && (set == nil || $0.set == set) }
+            .sorted { ($0.prefix, $0.set) < ($1.prefix, $1.set) }
     }
-    func count(_ kind: PolicyKind) -> Int { stored[kind]?.count ?? 0 }
-    func contained(_ prefixes: [IPPrefix], in kind: PolicyKind) -> Set<IPPrefix> {
-        Set(prefixes.filter { stored[kind]?[$0] != nil })
+    func entries(_ kind: PolicyKind, of prefixes: [IPPrefix]) -> [PolicyEntry] {
+        let wanted = Set(prefixes)
+        return stored.values.filter { $0.kind == kind && wanted.contains($0.prefix) }
     }
-
-    func insert(_ entries: [PolicyEntry], progress: (Int) -> Void) throws(Failure) {
-        if entries.isEmpty { return }
-        try faults.step("record \(entries.count)")
-        for entry in entries { stored[entry.kind, default: [:]][entry.prefix, default: entry] = entry.orOlder(stored) }
-        progress(entries.count)
+    func expired(at now: Int64) -> [PolicyEntry] { stored.values.filter { !$0.isLive(at: now) } }
+    func count(_ kind: PolicyKind) -> Int { entries(kind, in: nil).count }
+    func countOfNoAddresses(_ kind: PolicyKind) -> Int {
+        entries(kind, in: nil).count { $0.prefix.ipv4Address == nil }
     }
-
-    func remove(_ prefixes: [IPPrefix], from kind: PolicyKind) throws(Failure) {
-        if prefixes.isEmpty { return }
-        try faults.step("remove \(prefixes.count) from the record")
-        for prefix in prefixes { stored[kind]?[prefix] = nil }
+    func sets(_ kind: PolicyKind) -> [(name: String, entries: Int)] {
+        Dictionary(grouping: entries(kind, in: nil), by: \.set).map { ($0, $1.count) }.sorted { $0.0 < $1.0 }
     }
 
-    func capacity(_ kind: PolicyKind) -> Int? { capacities[kind] }
+    func change(removing: [PolicyEntry], putting: [PolicyEntry], progress: (Int) -> Void) throws(Failure) {
+        if removing.isEmpty && putting.isEmpty { return }
+        let removal = "remove \(removing.count) from the record"
+        let addition = "record \(putting.count)"
+        try faults.step(
+            putting.isEmpty ? removal : removing.isEmpty ? addition : "\(addition) and \(removal)")
+        for entry in removing { stored[Key(kind: entry.kind, prefix: entry.prefix, set: entry.set)] = nil }
+        for entry in putting {
+            let key = Key(kind: entry.kind, prefix: entry.prefix, set: entry.set)
+            var after = entry
+            if let before = stored[key] { (after.origin, after.added) = (before.origin, before.added) }
+            stored[key] = after
+        }
+        progress(putting.count)
+    }
 
-    func setCapacity(_ capacity: Int, of kind: PolicyKind) throws(Failure) {
+    func capacity(_ kind: PolicyKind?) -> Int? { capacities[kind] }
+
+    func setCapacity(_ capacity: Int, of kind: PolicyKind?) throws(Failure) {
         try faults.step("record the capacity \(capacity)")
         capacities[kind] = capacity
     }
@@ -45,11 +63,13 @@ final class FakeRecord: PolicyRecord {
     }
 }
 
-extension PolicyEntry {
-    /// Entries that are there stay as they are.
-    fileprivate func orOlder(_ stored: [PolicyKind: [IPPrefix: PolicyEntry]]) -> PolicyEntry {
-        stored[kind]?[prefix] ?? self
-    }
+extension FakeRecord {
+    func entries(_ kind: PolicyKind) -> [PolicyEntry] { entries(kind, in: nil) }
+}
+
+/// The same second on both clocks.
+extension Moment: ExpressibleByIntegerLiteral {
+    public init(integerLiteral second: UInt32) { self.init(wall: Int64(second), boot: second) }
 }
 
 final class FakeLock: ControlLock {
@@ -120,11 +140,12 @@ final class FakeWorld {
     @discardableResult
     func up(
         _ name: String, capacities: [PolicyKind: Int] = [:], mode: ModeRequest = .auto, object: String? = nil,
-        settings: FilterSettings = Profile.default.settings, force: Bool = false
+        settings: FilterSettings = .classic, table: Int? = nil, force: Bool = false
     ) throws -> UpReport {
         try edges.up(
             UpRequest(
-                interface: name, mode: mode, object: object, settings: settings, capacities: capacities, force: force),
+                interface: name, mode: mode, object: object, settings: settings, capacities: capacities,
+                policyCapacity: table, force: force),
             now: 500)
     }
 
@@ -141,8 +162,8 @@ final class FakeWorld {
     @discardableResult
     func loadByIPLink(_ interface: InterfaceID, _ kindsToEntries: [PolicyKind: [IPPrefix]] = [:]) -> FakeProgram {
         var program = FakeProgram(id: kernel.newID(), mode: .native, countersID: kernel.newID())
-        for kind in PolicyKind.allCases {
-            let map = FakeMap(id: kernel.newID(), capacity: kind.map.defaultCapacity, faults: Faults())
+        for kind in PolicyKind.inPublicMaps {
+            let map = FakeMap(id: kernel.newID(), capacity: kind.capacity, faults: Faults())
             for prefix in kindsToEntries[kind] ?? [] { map.writeByHand(prefix) }
             program.maps[kind] = FakeMap.joined(map, faults)
         }
@@ -172,14 +193,17 @@ extension FakeMap {
 struct Snapshot: Equatable, CustomStringConvertible {
     struct List: Equatable { var id: UInt32; var entries: Set<IPPrefix>; var isFrozen: Bool }
     struct Program: Equatable {
-        var mode: XDPMode; var isEdge: Bool; var lists: [PolicyKind: UInt32]; var settings: FilterSettings?
+        var mode: XDPMode; var isEdge: Bool; var lists: [PolicyKind: UInt32]; var table: UInt32?
+        var settings: FilterSettings?
     }
+    struct Table: Equatable { var id: UInt32; var entries: [FakeTable.Key: PolicyExpiry] }
 
     var entries: [PolicyKind: [PolicyEntry]] = [:]
     var capacities: [PolicyKind: Int]
     var shared: [PolicyKind: List]
     var ownLists: [InterfaceID: [PolicyKind: Set<IPPrefix>]]
     var programs: [InterfaceID: Program]
+    var table: Table?
     var pinned: Set<InterfaceID>
     var mark: String?
 
@@ -187,12 +211,15 @@ struct Snapshot: Equatable, CustomStringConvertible {
         for kind in PolicyKind.allCases { entries[kind] = world.record.entries(kind) }
         // What is not recorded is the default.
         capacities = Dictionary(
-            uniqueKeysWithValues: PolicyKind.allCases.map { ($0, world.record.capacity($0) ?? $0.map.defaultCapacity) })
+            uniqueKeysWithValues: PolicyKind.inPublicMaps.map { ($0, world.record.capacity($0) ?? $0.capacity) })
         shared = world.kernel.shared.mapValues { List(id: $0.id, entries: $0.entries, isFrozen: $0.isFrozenNow) }
         ownLists = world.kernel.programs.mapValues { $0.maps.mapValues(\.entries) }
         programs = world.kernel.programs.mapValues {
-            Program(mode: $0.mode, isEdge: $0.isEdge, lists: $0.maps.mapValues(\.id), settings: $0.settings)
+            Program(
+                mode: $0.mode, isEdge: $0.isEdge, lists: $0.maps.mapValues(\.id), table: $0.table?.id,
+                settings: $0.settings)
         }
+        table = world.kernel.table.map { Table(id: $0.id, entries: $0.entries) }
         pinned = world.kernel.pinned
         mark = world.lock.mark
     }
@@ -201,9 +228,15 @@ struct Snapshot: Equatable, CustomStringConvertible {
         """
         record \(entries.mapValues { $0.map { "\($0.prefix) \($0.origin)" } }) capacities \(capacities)
         shared \(shared.mapValues { "\($0.id) \($0.entries.map(\.description).sorted()) frozen \($0.isFrozen)" })
+        table \(table.map { "\($0.id) \($0.entries.keys.map { "\($0.prefix) \($0.kind.rawValue)" }.sorted())" } ?? "none")
         programs \(programs) pinned \(pinned) mark \(mark ?? "none")
         """
     }
+}
+
+extension PolicyKind {
+    /// Of its public map where nobody says.
+    var capacity: Int { map?.defaultCapacity ?? 0 }
 }
 
 /// 192.0.2.NUMBER

@@ -35,7 +35,7 @@ struct Scenario: Sendable, CustomTestStringConvertible {
             try $0.block(address(2), address(3), address(4))
         },
         Scenario(testDescription: "block remove", steps: 4, prepare: twoLists) {
-            _ = try $0.policy.remove([address(1), address(9), address(8)], from: .block)
+            _ = try $0.policy.remove([address(1), address(9), address(8)], from: .block, now: 300)
         },
         Scenario(testDescription: "block import", steps: 4, prepare: twoLists) { try $0.importBlocked(many(20)) },
     ]
@@ -123,14 +123,14 @@ struct Scenario: Sendable, CustomTestStringConvertible {
     /// The shared lists are whole, every pinned interface reads them, and changes reach it.
     private func expectOrder(_ world: FakeWorld, _ place: Comment) throws {
         #expect(world.lock.mark == nil, place)
-        for kind in PolicyKind.allCases {
+        for kind in PolicyKind.inPublicMaps {
             let shared = try #require(world.kernel.shared[kind], place)
             #expect(!shared.isFrozenNow, place)
             #expect(Set(world.record.entries(kind).map(\.prefix)).isSubset(of: shared.entries), place)
             for interface in world.kernel.pinned {
                 #expect(world.kernel.programs[interface]?.maps[kind] === shared, place)
             }
-            #expect(world.record.capacity(kind) ?? kind.map.defaultCapacity == shared.capacity, place)
+            #expect(world.record.capacity(kind) ?? kind.capacity == shared.capacity, place)
         }
         try world.block(address(50))
         for interface in world.kernel.programs.keys {
@@ -187,7 +187,7 @@ struct Scenario: Sendable, CustomTestStringConvertible {
             #expect(failure.next.contains("Run the command again"), place)
             #expect(world.kernel.shared.values.filter(\.isFrozenNow).count > 0, place)
             #expect(
-                try world.edges.status().oddities.contains {
+                try world.edges.status(now: 300).oddities.contains {
                     if case .capacityChangeCutOff = $0 { true } else { false }
                 })
             // Any change of a list will do.
@@ -239,7 +239,7 @@ struct Scenario: Sendable, CustomTestStringConvertible {
             let mending = try #require(try world.block(address(41)).mending, place)
             #expect(mending.strays.map(\.interface) == (try ownLists(world)), place)
             strays += mending.strays.count
-            _ = try world.policy.remove([address(41)], from: .block)
+            _ = try world.policy.remove([address(41)], from: .block, now: 300)
             let report = try world.up("eth0")
             try expectOrder(world, place)
             #expect(try ownLists(world).isEmpty && report.mending == nil, place)
@@ -249,7 +249,7 @@ struct Scenario: Sendable, CustomTestStringConvertible {
 
     /// Pinned interfaces that `status` says have lists of their own.
     private func ownLists(_ world: FakeWorld) throws -> [InterfaceID] {
-        try world.edges.status().edges.filter { $0.edge.isPinned && !$0.ownLists.isEmpty }.map(\.edge.interface)
+        try world.edges.status(now: 300).edges.filter { $0.edge.isPinned && !$0.ownLists.isEmpty }.map(\.edge.interface)
     }
 
     @Test func whatWasCutOffIsFinishedOrUndone() throws {

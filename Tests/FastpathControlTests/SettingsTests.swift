@@ -9,16 +9,16 @@ import Testing
 
     @Test func upWithoutAWordIsCarrier() throws {
         let world = FakeWorld()
-        let report = try world.up("eth0")
+        let report = try world.edges.up(UpRequest(interface: "eth0"), now: 500)
         #expect(report.settings == .carrier && report.settingsBefore == nil)
         #expect(world.kernel.programs[FakeWorld.eth0]?.settings == .carrier)
         #expect(try world.edges.settings(of: "eth0") == .carrier)
-        #expect(try world.edges.status().edges.map(\.settings) == [.carrier])
+        #expect(try world.edges.status(now: 300).edges.map(\.settings) == [.carrier])
     }
 
     @Test func upAgainReplacesAndKeepsListsAndCounters() throws {
         let world = FakeWorld()
-        try world.up("eth0")
+        try world.up("eth0", settings: .carrier)
         try world.block(address(1))
         world.kernel.programs[FakeWorld.eth0]?.counters[.blocked] = 7
         let counters = world.kernel.programs[FakeWorld.eth0]?.countersID
@@ -72,7 +72,7 @@ import Testing
         #expect(try world.edges.settings(of: "eth0") == .classic)
         world.kernel.programs[FakeWorld.eth0]?.settings = nil
         #expect(try world.edges.settings(of: "eth0") == nil)
-        #expect(try world.edges.status().edges.map(\.settings) == [nil])
+        #expect(try world.edges.status(now: 300).edges.map(\.settings) == [nil])
         let report = try world.up("eth0", settings: narrow)
         #expect(report.settings == narrow && report.settingsBefore == nil)
     }

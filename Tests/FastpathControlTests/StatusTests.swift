@@ -7,7 +7,7 @@ import Testing
     let world = FakeWorld()
 
     @Test func nothingIsThere() throws {
-        let status = try world.edges.status()
+        let status = try world.edges.status(now: 300)
         #expect(status.edges.isEmpty && status.oddities.isEmpty)
         #expect(status.lists.map(\.capacity) == [1_024, 256])
         #expect(status.lists.map(\.inKernel) == [nil, nil])
@@ -18,9 +18,9 @@ import Testing
         try world.up("eth0", capacities: [.block: 2_000])
         try world.block(address(1))
         world.faults.reset()
-        let status = try world.edges.status()
+        let status = try world.edges.status(now: 300)
         let edge = try #require(status.edges.first)
-        #expect(edge.edge.label == "eth0" && edge.settings == .carrier && edge.sockets == 0 && edge.ownLists.isEmpty)
+        #expect(edge.edge.label == "eth0" && edge.settings == .classic && edge.sockets == 0 && edge.ownLists.isEmpty)
         let block = try #require(status.lists.first { $0.kind == .block })
         #expect((block.recorded, block.inKernel, block.capacity, block.byHand, block.missing) == (1, 1, 2_000, 0, 0))
         #expect(status.oddities.isEmpty)
@@ -34,7 +34,7 @@ import Testing
         world.kernel.shared[.block]?.writeByHand(address(8), address(9), address(10))
         world.loadByIPLink(FakeWorld.eth1, [.allow: [address(5)]])
         world.kernel.pinned.insert(FakeWorld.blue0)
-        let status = try world.edges.status()
+        let status = try world.edges.status(now: 300)
         let gone = world.kernel.state(FakeWorld.blue0)
         let own = world.kernel.state(FakeWorld.eth1)
         #expect(
@@ -50,7 +50,7 @@ import Testing
         try world.up("eth1")
         world.kernel.programs[FakeWorld.eth0] = nil
         world.kernel.programs[FakeWorld.eth1] = FakeProgram(id: 5, mode: .native, isEdge: false)
-        let oddities = try world.edges.status().oddities
+        let oddities = try world.edges.status(now: 300).oddities
         #expect(
             oddities == [
                 .programGone(world.kernel.state(FakeWorld.eth0)),
@@ -58,7 +58,7 @@ import Testing
             ])
         world.kernel.pinned = []
         #expect(
-            try world.edges.status().oddities == [
+            try world.edges.status(now: 300).oddities == [
                 .foreignProgram(world.kernel.state(FakeWorld.eth1), id: 5, hadOurs: false), .listsWithoutInterface,
             ])
     }
@@ -66,7 +66,7 @@ import Testing
     @Test func anotherInstance() throws {
         world.loadByIPLink(FakeWorld.eth1, [.block: [address(1)]])
         world.kernel.otherInstances[FakeWorld.eth1] = "demo"
-        let status = try world.edges.status()
+        let status = try world.edges.status(now: 300)
         #expect(status.oddities == [.otherInstance(world.kernel.state(FakeWorld.eth1), name: "demo")])
         #expect(status.edges.first?.ownLists.isEmpty == true)
     }
@@ -87,11 +87,11 @@ import Testing
     @Test func oneInterface() throws {
         try world.up("eth0")
         world.kernel.programs[FakeWorld.eth1] = FakeProgram(id: 5, mode: .native, isEdge: false)
-        #expect(try world.edges.status(of: "eth0").edges.map(\.edge.label) == ["eth0"])
-        #expect(try world.edges.status(of: "eth0").oddities.isEmpty)
+        #expect(try world.edges.status(of: "eth0", now: 300).edges.map(\.edge.label) == ["eth0"])
+        #expect(try world.edges.status(of: "eth0", now: 300).oddities.isEmpty)
         world.kernel.interfaces["eth2"] = InterfaceID(index: 8, namespace: 1)
-        #expect(try world.edges.status(of: "eth2").edges.isEmpty)
-        let failure = #expect(throws: Failure.self) { try world.edges.status(of: "eth9") }
+        #expect(try world.edges.status(of: "eth2", now: 300).edges.isEmpty)
+        let failure = #expect(throws: Failure.self) { try world.edges.status(of: "eth9", now: 300) }
         #expect(failure?.kind == .noInterface)
     }
 

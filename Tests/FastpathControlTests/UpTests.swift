@@ -13,7 +13,7 @@ import Testing
         #expect(world.blocked(on: FakeWorld.eth0) == [address(1), address(2)])
         #expect(world.kernel.programs[FakeWorld.eth0]?.maps[.allow]?.entries == [address(7)])
         #expect(report.edge.isFiltering && report.edge.isPinned && report.replaced == nil)
-        #expect(report.lists.map(\.kind) == PolicyKind.allCases)
+        #expect(report.lists.map(\.kind) == PolicyKind.inPublicMaps)
         #expect(report.lists.map(\.entries) == [2, 1])
         #expect(report.lists.map(\.capacity) == [1_024, 256])
         #expect(report.lists.map(\.capacityBefore) == [nil, nil])

@@ -33,20 +33,40 @@ extension AddressList {
         #expect(file.duplicates == 3)
     }
 
+    private static let mixed =
+        "# a\n999.1.2.3\n192.0.2.1\nabc.def.g.h # x\n\n10.0.0.0/8\n10.0.0.1/8\n2001:db8::1\n1.2.3.4 5\n2001:db8::1/32\n"
+
     @Test func everyBadLineIsNumbered() {
-        let file = list(
-            "# a\n999.1.2.3\n192.0.2.1\nabc.def.g.h # x\n\n10.0.0.0/8\n10.0.0.1/8\n2001:db8::1\n1.2.3.4 5\n")
-        #expect(file.texts == ["192.0.2.1"])
-        let reason = "the lists of profile classic hold single IPv4 addresses"
+        let file = list(Self.mixed)
+        #expect(file.texts == ["192.0.2.1", "10.0.0.0/8", "2001:db8::1"])
+        #expect(file.lines == [3, 6, 8])
         #expect(
             file.badTexts == [
                 "2 999.1.2.3: octet 999 is above 255",
                 "4 abc.def.g.h: octet \"abc\" is not a number",
-                "6 10.0.0.0/8: \(reason)",
                 "7 10.0.0.1/8: bits are set behind the length, the network is 10.0.0.0/8",
-                "8 2001:db8::1: \(reason)",
                 "9 1.2.3.4 5: octet \"4 5\" is not a number",
+                "10 2001:db8::1/32: bits are set behind the length, the network is 2001:db8::/32",
             ])
+    }
+
+    @Test func whereAddressesAreWantedPrefixesAndIPv6AreBadLines() {
+        let file = AddressList(parsing: Array(Self.mixed.utf8), addressesOnly: true)
+        #expect(file.texts == ["192.0.2.1"])
+        #expect(file.badLines.map(\.number) == [2, 4, 6, 7, 8, 9, 10])
+        #expect(file.badTexts.contains("6 10.0.0.0/8: it is no single IPv4 address"))
+        #expect(file.badTexts.contains("8 2001:db8::1: it is no single IPv4 address"))
+    }
+
+    @Test func theSamePrefixIsARepetition() {
+        let file = list("2001:db8::/32\n2001:0db8:0::/32\n10.0.0.0/8\n10.0.0.0\n10.0.0.0/8\n")
+        #expect(file.texts == ["2001:db8::/32", "10.0.0.0/8", "10.0.0.0"] && file.duplicates == 2)
+    }
+
+    @Test func whatIsLeftOutTakesItsLineAlong() {
+        var file = list("10.0.0.1\n192.0.2.1\n10.0.0.2\n192.0.2.2\n")
+        #expect(file.remove { $0.bits >> 24 == 10 } == 2)
+        #expect(file.texts == ["192.0.2.1", "192.0.2.2"] && file.lines == [2, 4])
     }
 
     @Test func strangeBytesAreBadLines() {

@@ -122,16 +122,12 @@ private func parsed(_ text: String) -> String {
     }
 
     @Test(arguments: [("192.0.2.1", true), ("192.0.2.0/24", false), ("2001:db8::1", false), ("0.0.0.0/0", false)])
-    func classicListsHoldSingleIPv4Addresses(text: String, isListable: Bool) throws {
+    func whereAnAddressIsWantedAPrefixIsRefused(text: String, isAddress: Bool) throws {
         let prefix = try IPPrefix(text)
-        #expect((prefix.reasonNotListed(in: .classic) == nil) == isListable)
-        if isListable {
-            try prefix.requireListable(in: .classic)
-        } else {
-            let failure = #expect(throws: Failure.self) { try prefix.requireListable(in: .classic) }
-            #expect(failure?.kind == .usage)
-            #expect(failure?.reason == "the lists of profile classic hold single IPv4 addresses")
-        }
+        if isAddress { return try prefix.requireAddress() }
+        let failure = #expect(throws: Failure.self) { try prefix.requireAddress() }
+        #expect(failure?.kind == .usage && failure?.subject == text)
+        #expect(failure?.reason == "it is no single IPv4 address")
     }
 }
 

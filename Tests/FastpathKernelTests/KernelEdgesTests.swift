@@ -28,8 +28,8 @@ import Testing
         let (here, there) = try laboratory.connect(
             .init(edge, "sip.0", 0x0a62_0001), .init(phone, "wan", 0x0a62_0002))
         var policy: [PolicyKind: AddressMap] = [:]
-        for kind in PolicyKind.allCases {
-            let map = try edges.makePolicyMap(kind, capacity: kind.map.defaultCapacity)
+        for kind in PolicyKind.inPublicMaps {
+            let map = try edges.makePolicyMap(kind, capacity: kind.publicMap().defaultCapacity)
             try edges.share(map, as: kind)
             policy[kind] = map
         }
@@ -213,5 +213,39 @@ import Testing
         try map.insert(addresses) { last = $0 }
         #expect(last == 300_000)
         #expect(Set(try map.prefixes()) == Set(addresses))
+    }
+
+    /// Any maps will do: what is pinned is what is found, and the rename is one.
+    @Test("a shared table is all of its maps, and another takes its place as a whole")
+    func sharedTable() throws {
+        let edges = KernelEdges(instance: try Instance(named: Self.instance + "-pins"))
+        defer { try? edges.removeSharedPins() }
+        let names = ["policy_one", "policy_two"]
+        func make() throws -> [String: BPFMap] {
+            try Dictionary(
+                uniqueKeysWithValues: names.map { ($0, try edges.makePolicyMap(.block, capacity: 4).map) })
+        }
+        #expect(try edges.sharedTableMaps(names) == nil && !edges.hasSharedPins)
+        for _ in 0..<3 {
+            let maps = try make()
+            try edges.shareTable(maps, id: #require(maps[names[0]]).id)
+            let found = try #require(try edges.sharedTableMaps(names))
+            #expect(found.mapValues(\.id) == maps.mapValues(\.id))
+            #expect(try edges.sharedTableMaps(names + ["policy_none"]) == nil)
+        }
+        // One table and its name; the others are gone.
+        let root = "/sys/fs/bpf/vos-fastpath-\(Self.instance)-pins"
+        #expect(namesInFolder(root).count == 2)
+        try edges.removeSharedPins()
+        #expect(!edges.hasSharedPins)
+    }
+
+    @Test("the host's own addresses are those of all its interfaces")
+    func ownAddresses() throws {
+        try withBench { bench in
+            let own = try bench.here.host.perform { () throws(Failure) in try bench.edges.ownAddresses() }
+            #expect(own.contains(IPPrefix(ipv4: 0x0a62_0001)) && own.contains(IPPrefix(ipv4: 0x7f00_0001)))
+            #expect(!own.contains(IPPrefix(ipv4: 0x0a62_0002)))
+        }
     }
 }

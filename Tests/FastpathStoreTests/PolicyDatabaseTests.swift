@@ -11,8 +11,6 @@ private func entry(
 }
 
 extension PolicyDatabase {
-    fileprivate func insert(_ entries: [PolicyEntry]) throws { try insert(entries) { _ in } }
-
     fileprivate func texts(_ kind: PolicyKind) throws -> [String] { try entries(kind).map(\.prefix.description) }
 }
 
@@ -64,12 +62,78 @@ extension PolicyDatabase {
             Set(rows) == Set(PolicyKind.allCases.flatMap { kind in origins.map { "\(kind.rawValue) \($0.rawValue)" } }))
     }
 
-    @Test func whatIsThereStays() throws {
+    @Test func whatIsPutAgainKeepsItsOriginAndGetsTheRest() throws {
         let first = try entry("192.0.2.1", .block, .operatorCommand, added: 1)
         try database.insert([first])
-        try database.insert([entry("192.0.2.1", .block, .importFile, added: 2), entry("192.0.2.2")])
+        var again = try entry("192.0.2.1", .block, .importFile, added: 2)
+        (again.expiry, again.comment) = (77, "why")
+        try database.insert([again, entry("192.0.2.2")])
+        var after = first
+        (after.expiry, after.comment) = (77, "why")
+        #expect(try database.entries(.block).first == after)
+        try database.insert([first])
         #expect(try database.entries(.block).first == first)
         #expect(try database.texts(.block) == ["192.0.2.1", "192.0.2.2"])
+        #expect(try database.count(.block) == 2)
+    }
+
+    @Test func aPrefixMayBeInSeveralSets() throws {
+        let prefix = try IPPrefix("192.0.2.0/24")
+        let entries = ["", "feed", "FEED.2-x_"].map {
+            PolicyEntry(
+                kind: .block, prefix: prefix, origin: .importFile, added: 5, expiry: $0.isEmpty ? nil : 9, set: $0,
+                comment: $0.isEmpty ? "it's \"quoted\" \u{fc}" : nil)
+        }
+        try database.insert(entries)
+        for database in [database, PolicyDatabase(at: folder.databasePath)] {
+            #expect(try Set(database.entries(.block)) == Set(entries))
+            #expect(try database.entries(.block, in: "feed") == [entries[1]])
+            #expect(try database.entries(.block, in: "other").isEmpty && database.entries(.allow, in: "feed").isEmpty)
+            #expect(try Set(database.entries(.block, of: [prefix])) == Set(entries))
+            #expect(try database.sets(.block).map(\.name) == ["", "FEED.2-x_", "feed"])
+            #expect(try database.sets(.block).map(\.entries) == [1, 1, 1] && database.count(.block) == 3)
+        }
+        try database.change(removing: [entries[1]], putting: []) { _ in }
+        #expect(try Set(database.entries(.block)) == [entries[0], entries[2]])
+        #expect(try database.sets(.block).map(\.name) == ["", "FEED.2-x_"])
+    }
+
+    @Test func aChangeIsOneTransaction() throws {
+        try database.insert([entry("10.0.0.1"), entry("10.0.0.2")])
+        try database.change(removing: [entry("10.0.0.1")], putting: [entry("10.0.0.3"), entry("10.0.0.2", added: 9)]) {
+            _ in
+        }
+        #expect(try database.texts(.block) == ["10.0.0.2", "10.0.0.3"] && database.count(.block) == 2)
+        // What breaks a rule in its middle leaves nothing behind.
+        try RawDatabase(folder.databasePath).execute(
+            "CREATE TRIGGER no BEFORE INSERT ON entry WHEN new.comment = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END")
+        var bad = try entry("10.0.0.9")
+        bad.comment = "no"
+        #expect(throws: Failure.self) {
+            try database.change(removing: [entry("10.0.0.2")], putting: [entry("10.0.0.8"), bad]) { _ in }
+        }
+        #expect(try database.texts(.block) == ["10.0.0.2", "10.0.0.3"] && database.count(.block) == 2)
+    }
+
+    @Test func whatExpiresIsFound() throws {
+        var entries = try [
+            entry("10.0.0.1"), entry("10.0.0.2"), entry("10.0.0.3", .trust), entry("2001:db8::/32", .allow),
+        ]
+        for (index, expiry) in [nil, Int64(100), 101, 50].enumerated() { entries[index].expiry = expiry }
+        entries[3].set = "feed"
+        try database.insert(entries)
+        #expect(try database.expired(at: 49).isEmpty)
+        #expect(try database.expired(at: 50) == [entries[3]])
+        #expect(try Set(database.expired(at: 100)) == [entries[1], entries[3]])
+        #expect(try Set(database.expired(at: 101)) == Set(entries[1...]))
+    }
+
+    @Test func whatNoPublicMapHoldsIsCounted() throws {
+        try database.insert([
+            entry("10.0.0.1"), entry("10.0.0.0/8"), entry("0.0.0.0/0"), entry("::1"), entry("::/0"),
+            entry("10.0.0.0/31", .allow),
+        ])
+        #expect(try database.countOfNoAddresses(.block) == 4 && database.countOfNoAddresses(.allow) == 1)
     }
 
     /// The number is kept beside the list: it must be that of the rows after whatever was done.
@@ -146,6 +210,8 @@ extension PolicyDatabase {
         try database.setCapacity(8_192, of: .block)
         #expect(try database.capacity(.block) == 8_192)
         #expect(try database.capacity(.allow) == nil)
+        try database.setCapacity(99, of: nil)
+        #expect(try database.capacity(nil) == 99 && database.capacity(.block) == 8_192)
     }
 
     @Test func purgeForgetsEverything() throws {

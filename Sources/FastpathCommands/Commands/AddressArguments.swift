@@ -12,6 +12,9 @@ struct AddressArguments: ParsableArguments {
     @Flag(help: "Change nothing and fail where no interface filters.")
     var requireLoaded = false
 
+    @Flag(help: "Take single IPv4 addresses only: what every profile enforces.")
+    var addressesOnly = false
+
     @Option(
         help: ArgumentHelp(
             "Take the addresses of a file too, one a line; - for standard input. Where a line is no address, "
@@ -19,10 +22,11 @@ struct AddressArguments: ParsableArguments {
         completion: .file())
     var from: String?
 
-    @Argument(help: "IPv4 addresses.")
+    @Argument(help: "IPv4 and IPv6 addresses, and prefixes like 192.0.2.0/24.")
     var addresses: [String] = []
 
-    func validate() throws {
+    /// For `validate()`.
+    func requireSome() throws {
         if addresses.isEmpty && from == nil {
             throw ValidationError("<addresses> are missing; --from takes them from a file")
         }
@@ -34,11 +38,11 @@ struct AddressArguments: ParsableArguments {
         let words = Self.unpacked(addresses)
         let named = try words.map { (text) throws(Failure) in
             let prefix = try IPPrefix(text)
-            try prefix.requireListable(in: .classic)
+            if addressesOnly { try prefix.requireAddress() }
             return prefix
         }
         guard let file = from.map(ListFile.init) else { return named }
-        let list = try file.read()
+        let list = try file.read(addressesOnly: addressesOnly)
         output.warnings(of: list.badLines, in: file.name)
         guard list.badLines.isEmpty else {
             let count = list.badLines.count

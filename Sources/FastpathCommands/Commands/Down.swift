@@ -33,7 +33,7 @@ struct Down: EdgeCommand {
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         let target = iface.map(DownTarget.interface) ?? .all
-        let report = try context.edgeControl().down(target, purge: purge, now: now())
+        let report = try context.edgeControl().down(target, purge: purge, now: moment())
         return context.output.show(report)
     }
 }

@@ -71,7 +71,7 @@ struct Explain: EdgeCommand {
     private func prefixes(_ texts: [String]) throws(Failure) -> [IPPrefix] {
         try texts.map { (text) throws(Failure) in
             let prefix = try IPPrefix(text)
-            try prefix.requireListable(in: .classic)
+            try prefix.requireAddress()
             return prefix
         }
     }

@@ -43,10 +43,10 @@ struct LabUp: EdgeCommand {
         _ = try Simulation.setUp()
         do throws(Failure) {
             try control.forgetGoneInterfaces()
-            let status = try control.status(of: Simulation.hostInterface)
+            let status = try control.status(of: Simulation.hostInterface, now: moment())
             if !status.edges.contains(where: { $0.edge.isFilteringForUs && $0.edge.isPinned }) {
                 let report = try control.up(
-                    UpRequest(interface: Simulation.hostInterface, settings: .classic), now: now())
+                    UpRequest(interface: Simulation.hostInterface, settings: .classic), now: moment())
                 for note in report.notes { context.output.note(note) }
                 context.output.note(report.mending)
             }
@@ -128,7 +128,7 @@ struct LabDown: EdgeCommand {
         do throws(Failure) {
             let control = try context.edgeControl()
             try control.forgetGoneInterfaces()
-            _ = try control.down(.interface(Simulation.hostInterface), now: now())
+            _ = try control.down(.interface(Simulation.hostInterface), now: moment())
         } catch {
             if error.kind != .notLoaded && error.kind != .noInterface { trouble = error }
         }
@@ -148,8 +148,9 @@ extension EdgeControl {
     /// somebody deletes its namespace by hand.
     fileprivate func forgetGoneInterfaces() throws(Failure) {
         let here = try NetworkNamespace.current().cookie
-        for edge in try status().edges.map(\.edge) where edge.name == nil && edge.interface.namespace == here {
-            _ = try down(.interface(edge.interface.pinName), now: now())
+        for edge in try status(now: moment()).edges.map(\.edge)
+        where edge.name == nil && edge.interface.namespace == here {
+            _ = try down(.interface(edge.interface.pinName), now: moment())
         }
     }
 }

@@ -9,7 +9,8 @@ struct ListExport<List: ListTag>: EdgeCommand {
             commandName: "export",
             abstract: "Print the addresses of the \(List.kind.listName), as 'import' reads them.",
             discussion: """
-                One address a line, in order; those written by hand too.
+                One address or prefix a line, in order; those written by hand too, unless a set is named. Comments and \
+                times are not exported.
 
                 Example:
                   vos-fastpath \(List.kind.rawValue) export > \(List.participle).txt
@@ -17,9 +18,10 @@ struct ListExport<List: ListTag>: EdgeCommand {
     }
 
     @OptionGroup var common: CommonOptions
+    @OptionGroup var set: SetArgument
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let listing = try context.policyControl().list(List.kind)
+        let listing = try context.policyControl().list(List.kind, set: set.set, now: moment())
         context.output.noteChange(listing)
         let prefixes = listing.prefixes
         guard !context.output.isJSON else {

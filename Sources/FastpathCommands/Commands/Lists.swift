@@ -2,7 +2,7 @@
 import ArgumentParser
 import FastpathCore
 
-/// Chooses a list for the commands that both lists have.
+/// Chooses a list for the commands that all lists have.
 protocol ListTag {
     static var kind: PolicyKind { get }
     /// "blocked": what an address is that was added.
@@ -23,20 +23,35 @@ enum AllowList: ListTag {
     static let undone = "no longer allowed"
 }
 
+enum TrustList: ListTag {
+    static let kind = PolicyKind.trust
+    static let participle = "trusted"
+    static let undone = "no longer trusted"
+}
+
+extension ListTag {
+    static var commands: [any ParsableCommand.Type] {
+        [
+            ListAdd<Self>.self, ListRemove<Self>.self, ListShow<Self>.self, ListImport<Self>.self,
+            ListExport<Self>.self, ListReplace<Self>.self,
+        ]
+    }
+}
+
 struct Block: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "block",
         abstract: "Sources whose packets are all dropped.",
         discussion: """
-            A change is recorded, and effective with the next packet on all interfaces.
+            A change is recorded, and effective with the next packet on all interfaces. Addresses and prefixes of IPv4 \
+            and IPv6; interfaces of profile 'classic' enforce single IPv4 addresses alone. What would block a trusted \
+            prefix, an address of this host or more than a share of all addresses is refused.
 
-            Example:
-              vos-fastpath block add 192.0.2.1 192.0.2.7
+            Examples:
+              vos-fastpath block add 192.0.2.1 198.51.100.0/24
+              vos-fastpath block import --set voipbl --exclude-private voipbl.txt
             """,
-        subcommands: [
-            ListAdd<BlockList>.self, ListRemove<BlockList>.self, ListShow<BlockList>.self, ListImport<BlockList>.self,
-            ListExport<BlockList>.self,
-        ])
+        subcommands: BlockList.commands)
 }
 
 struct Allow: ParsableCommand {
@@ -50,10 +65,21 @@ struct Allow: ParsableCommand {
             Example:
               vos-fastpath allow add 198.51.100.7
             """,
-        subcommands: [
-            ListAdd<AllowList>.self, ListRemove<AllowList>.self, ListShow<AllowList>.self, ListImport<AllowList>.self,
-            ListExport<AllowList>.self,
-        ])
+        subcommands: AllowList.commands)
+}
+
+struct Trust: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trust",
+        abstract: "Sources from which nothing is ever dropped or limited: trunks, monitoring.",
+        discussion: """
+            A change is recorded, and effective with the next packet on all interfaces but those of profile 'classic', \
+            which knows no trust. Trust beats block, whatever the prefix length.
+
+            Example:
+              vos-fastpath trust add --comment 'carrier A' 203.0.113.0/28
+            """,
+        subcommands: TrustList.commands)
 }
 
 extension Output {

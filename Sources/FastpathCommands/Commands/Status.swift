@@ -22,7 +22,7 @@ struct Status: EdgeCommand {
     var iface: String?
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        let report = try context.edgeControl().status(of: iface)
+        let report = try context.edgeControl().status(of: iface, now: moment())
         if context.output.isJSON {
             context.output.json(report.json)
         } else {
@@ -42,6 +42,7 @@ extension Output {
             table(Self.table(of: report.edges))
         }
         line()
+        if let policy = report.table { show(policy, report.policy) }
         table(Self.table(of: report.lists))
         for status in report.edges where !status.ownLists.isEmpty {
             line()
@@ -53,6 +54,22 @@ extension Output {
             line(Styled("odd", .yellow), Styled("   \(oddity.sentence)"))
             line("      -> \(oddity.next)")
         }
+    }
+
+    private func show(_ policy: TableStatus, _ kinds: [KindStatus]) {
+        var table = Table([.left("POLICY"), .right("ENTRIES"), .right("EXPIRED"), .right("SETS")])
+        for kind in kinds {
+            table.add([
+                Styled(kind.kind.rawValue), Styled(Format.count(kind.recorded)), Styled(Format.count(kind.expired)),
+                Styled(Format.count(kind.sets)),
+            ])
+        }
+        self.table(table)
+        line(
+            "The policy table holds \(Format.count(policy.prefixes)) of \(Format.count(policy.capacity)) prefixes in "
+                + "\(Format.megabytes(policy.bytes)), in force on "
+                + (policy.readers.isEmpty ? "no interface" : policy.readers.joined(separator: ", ")) + ".")
+        line()
     }
 
     private static func table(of edges: [EdgeStatus]) -> Table {
@@ -98,6 +115,13 @@ extension EdgeReport {
         [
             "interfaces": .array(edges.map(\.json)),
             "lists": .array(lists.map(\.json)),
+            "policy": .array(policy.map(\.json)),
+            "table": table.map {
+                [
+                    "prefixes": .number($0.prefixes), "capacity": .number($0.capacity), "bytes": .number($0.bytes),
+                    "in_force": .array($0.readers.map(JSONValue.string)),
+                ]
+            } ?? .null,
             "oddities": .array(
                 oddities.map { ["name": .string($0.name), "text": .string($0.sentence), "next": .string($0.next)] }),
         ]
@@ -131,6 +155,16 @@ extension ListStatus {
     }
 }
 
+extension KindStatus {
+    fileprivate var json: JSONValue {
+        [
+            "kind": .string(kind.rawValue), "recorded": .number(recorded), "expired": .number(expired),
+            "beyond_public_maps": .number(beyondPublicMaps), "missing": .number(missing),
+            "sets": .number(sets),
+        ]
+    }
+}
+
 extension Oddity {
     /// For programs; people get the sentence.
     fileprivate var name: String {
@@ -140,6 +174,8 @@ extension Oddity {
         case .programGone: "program_gone"
         case .interfaceGone: "interface_gone"
         case .ownLists: "own_lists"
+        case .ownTable: "own_table"
+        case .notEnforced: "not_enforced"
         case .listsWithoutInterface: "lists_without_interface"
         case .capacityChangeCutOff: "capacity_change_cut_off"
         case .writtenByHand: "written_by_hand"

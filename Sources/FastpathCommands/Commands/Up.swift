@@ -36,6 +36,12 @@ struct Up: EdgeCommand {
     @Option(help: ArgumentHelp("Entries that the block list can hold; those that are there are kept.", valueName: "n"))
     var blockedCapacity: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Prefixes that the policy table can hold. Without it the table grows by itself, within policy_memory.",
+            valueName: "n"))
+    var policyCapacity: Int?
+
     @Flag(help: "Replace an XDP program that is not ours; change the mode, which makes a short gap.")
     var force = false
 
@@ -49,7 +55,13 @@ struct Up: EdgeCommand {
                 throw ValidationError("\(kind.capacityOption) must be from 1 to \(UInt32.max)")
             }
         }
+        if let policyCapacity, !(1...Self.largestTable).contains(policyCapacity) {
+            throw ValidationError("--policy-capacity must be from 1 to \(Self.largestTable)")
+        }
     }
+
+    /// More would not fit into the numbers of its records.
+    private static let largestTable = 1 << 26
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         var capacities: [PolicyKind: Int] = [:]
@@ -57,12 +69,13 @@ struct Up: EdgeCommand {
         capacities[.block] = blockedCapacity
         let settings = try configuration.settings(context.instance)
         let request = UpRequest(
-            interface: iface, mode: mode, object: object, settings: settings, capacities: capacities, force: force)
+            interface: iface, mode: mode, object: object, settings: settings, capacities: capacities,
+            policyCapacity: policyCapacity, force: force)
         let control = try context.edgeControl()
         let progress = ListProgress(context.output)
         let report: UpReport
         do throws(Failure) {
-            report = try control.up(request, now: now(), progress: progress.update)
+            report = try control.up(request, now: moment(), progress: progress.update)
         } catch {
             progress.finish()
             throw error
@@ -102,6 +115,10 @@ extension Output {
             let room = "\(Format.count(list.entries)) of \(Format.count(list.capacity)) entries"
             table.add([Styled(list.kind.listName), Styled(room), Styled(list.remarks.joined(separator: "; "))])
         }
+        if let policy = report.table {
+            let room = "\(Format.count(policy.prefixes)) of \(Format.count(policy.capacity)) prefixes"
+            table.add([Styled("policy table"), Styled(room), Styled(policy.remarks(report.recorded))])
+        }
         self.table(table)
         for other in report.moved { line("  \(other.label): moved to the shared lists, \(other.modeText) mode") }
     }
@@ -114,6 +131,16 @@ extension UpList {
         if adopted > 0 { remarks.append("\(Format.count(adopted)) adopted from the program that was there") }
         if byHand > 0 { remarks.append("\(Format.count(byHand)) written by hand") }
         return remarks
+    }
+}
+
+extension UpTable {
+    /// "block 3, allow 0, trust 2; 64 MB; capacity was 4,096".
+    fileprivate func remarks(_ recorded: [PolicyKind: Int]) -> String {
+        let counts = PolicyKind.allCases.map { "\($0.rawValue) \(Format.count(recorded[$0] ?? 0))" }
+        var remarks = [counts.joined(separator: ", "), Format.megabytes(bytes)]
+        if let before = capacityBefore, before != capacity { remarks.append("capacity was \(Format.count(before))") }
+        return remarks.joined(separator: "; ")
     }
 }
 
@@ -135,6 +162,14 @@ extension UpReport {
                         "by_hand": .number(list.byHand),
                     ]
                 }),
+            "recorded": .object(
+                PolicyKind.allCases.map { .init(key: $0.rawValue, value: .number(recorded[$0] ?? 0)) }),
+            "table": table.map {
+                [
+                    "prefixes": .number($0.prefixes), "capacity": .number($0.capacity), "bytes": .number($0.bytes),
+                    "capacity_before": $0.capacityBefore.map { .number($0) } ?? .null,
+                ]
+            } ?? .null,
             "moved": .array(moved.map { .string($0.label) }),
             "notes": .array(notes.map(JSONValue.string)),
             "warnings": .array(warnings.map { .string($0.name) }),
@@ -147,6 +182,7 @@ extension UpWarning {
     var name: String {
         switch self {
         case .allowListEmpty: "allow_list_empty"
+        case .notEnforced: "not_enforced"
         case .genericMode: "generic_mode"
         case .firstNativeAttach: "first_native_attach"
         case .otherObject: "other_object"

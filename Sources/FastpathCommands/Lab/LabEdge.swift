@@ -19,33 +19,33 @@ struct LabEdge: EdgeUnderTest {
     }
 
     func attach(_ interface: String) throws(Failure) {
-        _ = try instance.edgeControl().up(UpRequest(interface: interface, settings: profile.settings), now: now())
+        _ = try instance.edgeControl().up(UpRequest(interface: interface, settings: profile.settings), now: moment())
     }
 
     func detach(_ interface: String) throws(Failure) {
-        _ = try instance.edgeControl().down(.interface(interface), now: now())
+        _ = try instance.edgeControl().down(.interface(interface), now: moment())
     }
 
     func block(_ sources: [IPPrefix]) throws(Failure) {
-        _ = try instance.policyControl().add(sources, to: .block, now: now())
+        _ = try instance.policyControl().add(sources, to: .block, now: moment())
     }
 
     func unblock(_ sources: [IPPrefix]) throws(Failure) {
-        _ = try instance.policyControl().remove(sources, from: .block)
+        _ = try instance.policyControl().remove(sources, from: .block, now: moment())
     }
 
     func allow(_ sources: [IPPrefix]) throws(Failure) {
-        _ = try instance.policyControl().add(sources, to: .allow, now: now())
+        _ = try instance.policyControl().add(sources, to: .allow, now: moment())
     }
 
     func disallow(_ sources: [IPPrefix]) throws(Failure) {
-        _ = try instance.policyControl().remove(sources, from: .allow)
+        _ = try instance.policyControl().remove(sources, from: .allow, now: moment())
     }
 
     func counters() throws(Failure) -> Counters { try instance.edgeControl().statistics().total }
 
     func purge() throws(Failure) {
-        _ = try instance.edgeControl().down(.all, purge: true, now: now())
+        _ = try instance.edgeControl().down(.all, purge: true, now: moment())
         // SQLite's own files lie beside the record. The folder goes where nothing else is in it.
         for suffix in ["", "-wal", "-shm"] { unlink(instance.databasePath + suffix) }
         rmdir(instance.stateFolder)

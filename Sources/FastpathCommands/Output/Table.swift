@@ -85,6 +85,9 @@ enum Format {
         return sign + count(whole) + "." + String(repeating: "0", count: places - fraction.count) + fraction
     }
 
+    /// `1 MB` and up, of 1,048,576 bytes each, rounded up.
+    static func megabytes(_ bytes: Int) -> String { "\(count((bytes + (1 << 20) - 1) >> 20)) MB" }
+
     /// A rate per second: `0`, `12.5`, `980`, `12.3 k`, `1.42 M`.
     static func rate(_ perSecond: Double) -> String {
         switch perSecond {
