@@ -53,7 +53,12 @@ extension Instance {
     }
 
     /// What the configuration sets.
-    private func policyLimits() throws(Failure) -> PolicyLimits { PolicyLimits() }
+    private func policyLimits() throws(Failure) -> PolicyLimits {
+        let configuration = try ConfigurationFile(path: configurationPath, isNamed: false).read()
+        return PolicyLimits(
+            policyMemory: configuration.policyMemory ?? Configuration.defaultPolicyMemory,
+            maxBlockShare: configuration.maxBlockShare ?? Configuration.defaultMaxBlockShare)
+    }
 
     /// The use cases of the policy, likewise.
     func policyControl(

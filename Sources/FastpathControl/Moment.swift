@@ -32,13 +32,9 @@ public struct PolicyLimits: Hashable, Sendable {
     /// A block entry may cover so much of its family's address space at most: ``IPPrefix/addressShare``.
     public var maxBlockShare: Double
 
-    /// 512 MB.
-    public static let defaultPolicyMemory = 512 << 20
-    /// 1/256: an IPv4 /8, an IPv6 /11.
-    public static let defaultMaxBlockShare = 1.0 / 256
-
     public init(
-        policyMemory: Int = defaultPolicyMemory, maxBlockShare: Double = defaultMaxBlockShare
+        policyMemory: Int = Configuration.defaultPolicyMemory,
+        maxBlockShare: Double = Configuration.defaultMaxBlockShare
     ) {
         self.policyMemory = policyMemory
         self.maxBlockShare = maxBlockShare

@@ -50,9 +50,10 @@ public struct Configuration: Hashable, Sendable {
 
     /// MiB; of ``policyMemory``.
     public static let policyMemories = 16...65_536
+    /// 512 MiB.
     public static let defaultPolicyMemory = 512 << 20
-    /// Twelve times 0.0.0.0/8, or as much of IPv6.
-    public static let defaultMaxBlockShare = 0.05
+    /// An IPv4 /8, or as much of IPv6.
+    public static let defaultMaxBlockShare = 1.0 / 256
 
     public init(
         profile: Profile? = nil, switches: [FilterSwitch: Bool] = [:], ports: Set<UInt16>? = nil,

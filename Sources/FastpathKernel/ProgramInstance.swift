@@ -31,10 +31,12 @@ public final class ProgramInstance {
 
     /// With given lists and sockets in place of its own.
     public init(
-        maps: [PublicMap: BPFMap], settings: FilterSettings = .classic, object path: String? = nil
+        maps: [PublicMap: BPFMap], table: [String: BPFMap] = [:], settings: FilterSettings = .classic,
+        object path: String? = nil
     ) throws(Failure) {
         var options = LoadedObject.Options()
         options.settings = settings
+        options.maps = table
         for (map, shared) in maps where map != .counters { options.maps[map.name] = shared }
         (program, counterMap) = try Self.load(path, options)
     }
@@ -73,7 +75,8 @@ extension KernelEdges {
         var shared: [PublicMap: BPFMap] = [:]
         for map in [PublicMap.blockedIPs, .allowedIPs, .xsks] { shared[map] = try self.map(map, of: edge) }
         guard let settings = try settings(of: edge) else { throw Self.unknownSettings(edge) }
-        return try ProgramInstance(maps: shared, settings: settings, object: path)
+        let table = settings.isOn(.policy) ? try tableMaps(PolicyTable.mapNames, of: edge) : nil
+        return try ProgramInstance(maps: shared, table: table ?? [:], settings: settings, object: path)
     }
 
     private static func unknownSettings(_ edge: EdgeState) -> Failure {
