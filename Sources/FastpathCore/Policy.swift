@@ -43,6 +43,8 @@ public enum Origin: String, Hashable, Sendable {
     case importFile = "import"
     /// Found in a public map that somebody else wrote to, and kept.
     case adopted
+    /// A source that stayed over its limit.
+    case ban
 }
 
 /// One entry of the policy, as it is recorded. The same prefix may be in several sets of a kind; it counts as long as

@@ -347,7 +347,7 @@ extension PolicyKind {
 extension Origin {
     /// Nil where the column holds none. Text is compared, not made: a million rows have three of them.
     fileprivate init?(row: SQLiteStatement, _ column: Int32) {
-        for origin in [Origin.importFile, .operatorCommand, .adopted] where row.isText(origin.column, column) {
+        for origin in [Origin.importFile, .operatorCommand, .adopted, .ban] where row.isText(origin.column, column) {
             self = origin
             return
         }
@@ -360,6 +360,7 @@ extension Origin {
         case .operatorCommand: "command"
         case .importFile: "import"
         case .adopted: "adopted"
+        case .ban: "ban"
         }
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
+import FastpathControl
 import FastpathCore
 import FastpathKernel
 import FastpathLab
@@ -12,11 +13,16 @@ struct Watch: EdgeCommand {
             A sample: at most --rate a second, and of those one in --every. What is left out is counted, and no packet \
             is ever held up. Without --reason, all that is dropped, or would be in dry run. Ctrl-C ends.
 
+            With --ban 10s:1h, a source that stays over its limit for ten seconds is blocked for an hour, in the set \
+            'bans', as long as this command runs; what it blocked ends by itself. A source without a packet over its \
+            limit for two seconds begins anew. What is not banned: trusted sources and addresses of this host.
+
             With --json, one line a decision.
 
             Examples:
               vos-fastpath watch
               vos-fastpath watch --reason options_dropped --source 192.0.2.0/24
+              vos-fastpath watch --reason rate_limited --ban 10s:1h
             """)
 
     @OptionGroup var common: CommonOptions
@@ -39,6 +45,11 @@ struct Watch: EdgeCommand {
     @Option(help: ArgumentHelp("End after so many decisions.", valueName: "n"))
     var count: Int?
 
+    @Option(
+        help: ArgumentHelp("Block who stays over its limit: after how long, and for how long.", valueName: "after:for"),
+        transform: BanChoice.init)
+    var ban: BanChoice?
+
     @Argument(help: "The interface (default: all that filter).", completion: .interfaces)
     var iface: String?
 
@@ -53,13 +64,14 @@ struct Watch: EdgeCommand {
         let prefixes = try source.map { (text) throws(Failure) in try IPPrefix(text) }
         let reasons = try SampleChoice(reason).reasons
         Interruption.install()
-        var stream = try SampleStream(
-            context, interface: iface,
-            SampleRequest(reasons: reasons, every: every, perSecond: rate, length: Self.length))
+        var stream = try SampleStream(context, interface: iface, request(reasons))
+        var banisher = ban.map { Banisher($0, context) }
         var shown = 0
         while !Interruption.isRequested, context.output.writeError == 0, shown < count ?? .max {
             for named in try stream.next() {
                 let summary = FrameSummary(named.sample.frame)
+                try banisher?.see(named.sample, from: summary.source)
+                guard reasons.contains(named.sample.wouldBe ?? named.sample.reason) else { continue }
                 guard prefixes.isEmpty || summary.source.map({ source in prefixes.contains { $0.covers(source) } }) == true
                 else { continue }
                 show(named, summary, context.output)
@@ -70,6 +82,13 @@ struct Watch: EdgeCommand {
         }
         if stream.lost > 0 { context.output.note("\(Format.plural(Int(stream.lost), "decision")) came too fast to be shown") }
         return .done
+    }
+
+    /// Whoever bans looks at all that is over its limit, as far as that is possible.
+    private func request(_ reasons: Set<Reason>) -> SampleRequest {
+        guard ban != nil else { return SampleRequest(reasons: reasons, every: every, perSecond: rate, length: Self.length) }
+        return SampleRequest(
+            reasons: reasons.union([.rateLimited]), every: every, perSecond: max(rate, 10_000), length: Self.length)
     }
 
     private func show(_ named: NamedSample, _ summary: FrameSummary, _ output: Output) {
