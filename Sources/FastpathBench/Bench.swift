@@ -15,6 +15,8 @@ public struct Bench {
         case packets
         /// The same for mixed traffic.
         case mix
+        /// Nanoseconds a packet in profile `carrier`.
+        case carrier
         /// Nanoseconds a look-up in the policy table.
         case policy
         /// Packets dropped a second, by several means.
@@ -60,6 +62,7 @@ public struct Bench {
         public var duration: Duration = .zero
         public var packets: [PacketCost] = []
         public var mix: MixedCost?
+        public var carrier: CarrierCost?
         public var policy: [PolicyCost] = []
         public var drops: [DropCost] = []
         public var lists: ListTimes?
@@ -86,6 +89,7 @@ public struct Bench {
             try Laboratory.with(named: Self.name) { (laboratory) throws(Failure) in
                 if has(.packets) { report.packets = try PacketCost.measure(self, in: laboratory) }
                 if has(.mix) { report.mix = try MixedCost.measure(self, in: laboratory) }
+                if has(.carrier) { report.carrier = try CarrierCost.measure(self, in: laboratory) }
                 if has(.policy) { report.policy = try PolicyCost.measure(self, in: laboratory) }
                 if has(.drop) { report.drops = try DropCost.measure(self, in: laboratory) }
                 if has(.lists) { report.lists = try ListTimes.measure(self, in: laboratory) }
@@ -116,8 +120,8 @@ public struct Bench {
 extension Bench.Report {
     /// Every figure, in order of display.
     public var figures: [Figure] {
-        packets.flatMap(\.figures) + (mix?.figures ?? []) + policy.flatMap(\.figures) + drops.flatMap(\.figures)
-            + dropRatios
+        packets.flatMap(\.figures) + (mix?.figures ?? []) + (carrier?.figures ?? []) + policy.flatMap(\.figures) + drops.flatMap(\.figures)
+            + dropRatios + [carrierDropRatio].compactMap { $0 }
             + (lists?.figures ?? []) + (start?.figures ?? [])
     }
 
@@ -129,6 +133,14 @@ extension Bench.Report {
         }
     }
 
+    /// CPU time of profile `carrier` for a packet of a blocked source over that of a program that only drops.
+    public var carrierDropRatio: Figure? {
+        guard let carrier = drops.first(where: { $0.method == .nativeCarrier }),
+            let empty = drops.first(where: { $0.method == .nativeEmpty })
+        else { return nil }
+        return carrier.cpuTime.over(empty.cpuTime, as: "drop.native_carrier.over_empty")
+    }
+
     public var goals: [Goal] {
         var goals = packets.filter { $0.kind.hasGoal }.map {
             Goal(figure: $0.ratio, relation: .atMost, limit: 1.35, label: "\($0.kind.label), over the floor")
@@ -136,6 +148,11 @@ extension Bench.Report {
         if let mix {
             goals.append(
                 Goal(figure: mix.ratio, relation: .atMost, limit: 1.35, label: "mixed traffic, over the floor"))
+        }
+        goals += carrier?.goals ?? []
+        if let ratio = carrierDropRatio {
+            goals.append(
+                Goal(figure: ratio, relation: .atMost, limit: 1.10, label: "carrier drop, over the empty program"))
         }
         if let ratio = dropRatios.first(where: { $0.name.hasPrefix("drop.\(DropMethod.nftIngress.name).") }) {
             goals.append(

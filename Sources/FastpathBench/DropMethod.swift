@@ -6,6 +6,7 @@ import FastpathLab
 /// A way to get rid of what blocked sources send.
 public enum DropMethod: String, CaseIterable, Hashable, Sendable {
     case nativeEdge = "native"
+    case nativeCarrier = "native_carrier"
     case nativeEmpty = "native_empty"
     case genericEdge = "generic"
     case nftIngress = "nft_ingress"
@@ -19,6 +20,7 @@ public enum DropMethod: String, CaseIterable, Hashable, Sendable {
     public var label: String {
         switch self {
         case .nativeEdge: "the edge, native mode"
+        case .nativeCarrier: "the edge, profile carrier, frozen maps"
         case .nativeEmpty: "empty program, native mode"
         case .genericEdge: "the edge, generic mode"
         case .nftIngress: "nft set, ingress: port 5060, counted"
@@ -43,7 +45,7 @@ public enum DropMethod: String, CaseIterable, Hashable, Sendable {
 
     var place: Place {
         switch self {
-        case .nativeEdge, .nativeEmpty, .genericEdge: .program
+        case .nativeEdge, .nativeCarrier, .nativeEmpty, .genericEdge: .program
         case .nftIngress, .nftIngressBare: .beforeIP
         case .nftPrerouting, .ipsetInput: .inIP
         case .socket: .socket
@@ -65,6 +67,7 @@ struct DropStand {
     func setUp(_ method: DropMethod) throws(Failure) {
         switch method {
         case .nativeEdge: try attach(programs.edge, .native)
+        case .nativeCarrier: try attach(programs.carrier, .native)
         case .nativeEmpty: try attach(programs.empty, .native)
         case .genericEdge: try attach(programs.edge, .generic)
         case .nftIngress: try nft("netdev", ingress, rule: sameRule)
@@ -85,6 +88,7 @@ struct DropStand {
     func tearDown(_ method: DropMethod) throws(Failure) {
         switch method {
         case .nativeEdge: try detach(programs.edge, .native)
+        case .nativeCarrier: try detach(programs.carrier, .native)
         case .nativeEmpty: try detach(programs.empty, .native)
         case .genericEdge: try detach(programs.edge, .generic)
         case .nftIngress, .nftIngressBare: try shell(["nft", "delete", "table", "netdev", Self.table])

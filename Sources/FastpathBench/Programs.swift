@@ -46,6 +46,8 @@ struct BenchLists {
 /// The programs that are compared. Floor and edge read one and the same map of blocked sources: no luck with buckets.
 struct BenchPrograms {
     let edge: Program
+    /// Profile `carrier` with a policy table of the same entries; the public maps are not read. It counts as `edge` does.
+    let carrier: Program
     let floor: Program
     let empty: Program
     private let counterMap: BPFMap
@@ -62,6 +64,15 @@ struct BenchPrograms {
             embedded: fastpath_lab_floor(), name: "the floor",
             options: .init(maps: [FASTPATH_FLOOR_MAP: blockedMap.map]))
         let empty = try LoadedObject(embedded: fastpath_lab_empty_drop(), name: "the empty program")
+        let table = try PolicyTable.make(capacity: 2 * (blocked.count + allowed.count))
+        try table.apply(
+            blocked.map { PolicyTableChange(IPPrefix(ipv4: $0), .block) }
+                + allowed.map { PolicyTableChange(IPPrefix(ipv4: $0), .allow) }, now: PolicyTable.now())
+        var options = LoadedObject.Options(maps: table.maps)
+        options.maps[PublicMap.counters.name] = try edge.map(PublicMap.counters.name)
+        options.settings = .carrier
+        options.settings.hasLiveMaps = false
+        carrier = try LoadedObject.edge(path: nil, options: options).program(edgeProgramName)
         self.edge = try edge.program(edgeProgramName)
         self.floor = try floor.program(FASTPATH_FLOOR_PROGRAM)
         self.empty = try empty.program(FASTPATH_EMPTY_PROGRAM)
@@ -86,17 +97,10 @@ struct BenchPrograms {
     }
 
     /// What the edge has counted so far.
-    func counters() throws(Failure) -> Counters {
-        var counters = Counters()
-        for reason in Reason.counted {
-            let key = withUnsafeBytes(of: reason.id) { Array($0) }
-            let cells = try counterMap.lookup(key: key) ?? []
-            counters[reason] = stride(from: 0, to: cells.count, by: 8).reduce(0) { sum, place in
-                sum + cells.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: place, as: UInt64.self) }
-            }
-        }
-        return counters
-    }
+    func counters() throws(Failure) -> Counters { try readBenchCounters(counterMap) }
+
+    /// The name of the program that drops whatever comes.
+    static let emptyName = FASTPATH_EMPTY_PROGRAM
 
     /// One program on one frame, `repetitions` times: nanoseconds a run, the kernel's loop included.
     static func run(
@@ -106,6 +110,19 @@ struct BenchPrograms {
             try TestRun.run(program, frame: bytes, linear: linear, repetitions: repetitions)
         }
     }
+}
+
+/// What an `xdp_counters` holds, over all CPUs.
+func readBenchCounters(_ map: BPFMap) throws(Failure) -> Counters {
+    var counters = Counters()
+    for reason in Reason.counted {
+        let key = withUnsafeBytes(of: reason.id) { Array($0) }
+        let cells = try map.lookup(key: key) ?? []
+        counters[reason] = stride(from: 0, to: cells.count, by: 8).reduce(0) { sum, place in
+            sum + cells.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: place, as: UInt64.self) }
+        }
+    }
+    return counters
 }
 
 /// A round of several programs: each runs in short bursts, in turn with the others, and its quietest burst counts. A

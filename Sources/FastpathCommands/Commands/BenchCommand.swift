@@ -121,6 +121,7 @@ extension Bench.Section {
         switch self {
         case .packets: "Measuring packets, kind by kind"
         case .mix: "Measuring mixed traffic"
+        case .carrier: "Measuring profile carrier"
         case .policy: "Measuring the policy table"
         case .drop: "Measuring floods"
         case .lists: "Measuring changes of lists"

@@ -25,7 +25,7 @@ extension Output {
 }
 
 extension Bench.Report {
-    fileprivate var tables: [Table] { [packetTable, mixTable, policyTable, dropTable, timeTable].compactMap { $0 } }
+    fileprivate var tables: [Table] { [packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, timeTable].compactMap { $0 } }
 
     /// A median, and the minimum in brackets.
     private func cell(_ figure: Figure, places: Int = 1) -> Styled {
@@ -71,6 +71,37 @@ extension Bench.Report {
         ])
         table.add(["net", cell(mix.net, places: 0), cell(mix.floorNet, places: 0)])
         return table
+    }
+
+    private var carrierTable: Table? {
+        guard let carrier else { return nil }
+        var table = Table(
+            [.left("CARRIER, NS OVER THE EMPTY PROGRAM")] + ["1,000", "1,000,000", "LIVE MAPS", "LIMITS", "LONG"].map { .right($0) }
+                + [.left("GOALS")])
+        for row in carrier.rows {
+            let nets = CarrierCost.variants.map { row.net($0) }
+            table.add(
+                [Styled(row.label)] + nets.map { $0.map { cell($0, places: 0) } ?? "" }
+                    + [joined(nets.compactMap { $0 }.map(verdict))])
+        }
+        return table
+    }
+
+    private var surchargeTable: Table? {
+        guard let carrier else { return nil }
+        var table = Table([.left("CARRIER, NS MORE"), .right("MORE"), .left("GOAL")])
+        for more in carrier.surcharges {
+            table.add([Styled(more.label), cell(more.figure), verdict(more.figure)])
+        }
+        table.add(["mixed traffic, in all", cell(carrier.mixed), verdict(carrier.mixed)])
+        return table
+    }
+
+    /// Several verdicts in one cell; missed as soon as one is.
+    private func joined(_ verdicts: [Styled]) -> Styled {
+        let told = verdicts.filter { !$0.text.isEmpty }
+        let text = told.map(\.text).joined(separator: ", ")
+        return Styled(text, text.contains("MISSED") ? .red : .green)
     }
 
     private var policyTable: Table? {
