@@ -21,6 +21,8 @@ public struct Bench {
         case policy
         /// Packets dropped a second, by several means.
         case drop
+        /// Good calls while the SIP server is flooded.
+        case calls
         /// Time to change lists with the command.
         case lists
         /// Start-up of the command.
@@ -65,6 +67,7 @@ public struct Bench {
         public var carrier: CarrierCost?
         public var policy: [PolicyCost] = []
         public var drops: [DropCost] = []
+        public var calls: FloodCalls?
         public var lists: ListTimes?
         public var start: StartTime?
     }
@@ -92,6 +95,7 @@ public struct Bench {
                 if has(.carrier) { report.carrier = try CarrierCost.measure(self, in: laboratory) }
                 if has(.policy) { report.policy = try PolicyCost.measure(self, in: laboratory) }
                 if has(.drop) { report.drops = try DropCost.measure(self, in: laboratory) }
+                if has(.calls) { report.calls = try FloodCalls.measure(self, in: laboratory) }
                 if has(.lists) { report.lists = try ListTimes.measure(self, in: laboratory) }
                 if has(.start) { report.start = try StartTime.measure(self) }
             }
@@ -122,7 +126,7 @@ extension Bench.Report {
     public var figures: [Figure] {
         packets.flatMap(\.figures) + (mix?.figures ?? []) + (carrier?.figures ?? []) + policy.flatMap(\.figures) + drops.flatMap(\.figures)
             + dropRatios + [carrierDropRatio].compactMap { $0 }
-            + (lists?.figures ?? []) + (start?.figures ?? [])
+            + (calls?.figures ?? []) + (lists?.figures ?? []) + (start?.figures ?? [])
     }
 
     /// CPU time of the other ways over that of the edge in native mode.
@@ -150,6 +154,7 @@ extension Bench.Report {
                 Goal(figure: mix.ratio, relation: .atMost, limit: 1.35, label: "mixed traffic, over the floor"))
         }
         goals += carrier?.goals ?? []
+        goals += calls?.goals ?? []
         if let ratio = carrierDropRatio {
             goals.append(
                 Goal(figure: ratio, relation: .atMost, limit: 1.10, label: "carrier drop, over the empty program"))

@@ -6,6 +6,9 @@ public enum Unit: String, Hashable, Sendable {
     case milliseconds = "ms"
     /// Millions of packets a second.
     case megapackets = "Mpps"
+    /// Thousands of packets a second.
+    case kilopackets = "kpps"
+    case percent = "%"
     /// One figure over another.
     case ratio
 }

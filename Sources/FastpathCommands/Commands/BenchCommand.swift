@@ -124,6 +124,7 @@ extension Bench.Section {
         case .carrier: "Measuring profile carrier"
         case .policy: "Measuring the policy table"
         case .drop: "Measuring floods"
+        case .calls: "Measuring calls under flood"
         case .lists: "Measuring changes of lists"
         case .start: "Measuring start-up"
         }

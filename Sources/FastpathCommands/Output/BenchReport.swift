@@ -25,7 +25,7 @@ extension Output {
 }
 
 extension Bench.Report {
-    fileprivate var tables: [Table] { [packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, timeTable].compactMap { $0 } }
+    fileprivate var tables: [Table] { [packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, callsTable, timeTable].compactMap { $0 } }
 
     /// A median, and the minimum in brackets.
     private func cell(_ figure: Figure, places: Int = 1) -> Styled {
@@ -134,6 +134,30 @@ extension Bench.Report {
                 cell(drop.cpuTime, places: 0), ratio.map { cell($0, places: 2) } ?? "",
                 Styled(Format.count(drop.packets)), ratio.map(verdict) ?? "",
             ])
+        }
+        return table
+    }
+
+    private var callsTable: Table? {
+        guard let calls else { return nil }
+        var table = Table([
+            .left("FLOOD"), .left("SENT BY"), .left("BEFORE THE SERVER"), .right("SENT, KPPS"), .right("TRUNK"),
+            .right("P99, MS"), .right("PHONE"), .right("P99, MS"), .right("SERVER CPU"), .left("GOALS"),
+        ])
+        for row in calls.rows {
+            let goods = [row.trunk, row.phone]
+            let verdicts = goods.flatMap { [verdict($0.answered), verdict($0.p99)] }
+            table.add(
+                [
+                    Styled(row.flood?.label ?? "none"), Styled(row.flood == nil ? "" : row.means.label),
+                    Styled(row.guardian.label), Styled(Format.decimal(row.sent.median, places: 0)),
+                ]
+                    + goods.flatMap { good in
+                        [
+                            Styled(Format.decimal(good.answered.median, places: 1) + " %"),
+                            Styled(Format.decimal(good.p99.median, places: 1)),
+                        ]
+                    } + [Styled(Format.decimal(row.server.median, places: 0) + " %"), joined(verdicts)])
         }
         return table
     }
