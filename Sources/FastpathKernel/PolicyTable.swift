@@ -56,8 +56,7 @@ public final class PolicyTable {
         ]
     }
 
-    /// A power of two. On average at most one word of a bucket is in use: at two, one table in some has a prefix that
-    /// finds no place within its hops.
+    /// A power of two. On average at most one word of a bucket is in use: a prefix must find its place within a few hops.
     private static func bucketCount(capacity: Int) -> Int {
         var buckets = 16
         while buckets < capacity { buckets *= 2 }
