@@ -56,10 +56,10 @@ public final class PolicyTable {
         ]
     }
 
-    /// A power of two: on average half of a bucket is in use in a full table.
+    /// A power of two. On average at most one word of a bucket is in use: a prefix must find its place within a few hops.
     private static func bucketCount(capacity: Int) -> Int {
         var buckets = 16
-        while 4 * buckets < capacity { buckets *= 2 }
+        while buckets < capacity { buckets *= 2 }
         return buckets
     }
 
@@ -105,7 +105,7 @@ public final class PolicyTable {
         var arrays: [MappedArray] = [], ours: [String: BPFMap] = [:]
         for (name, size) in zip(Self.mapNames, Self.sizes) {
             guard let map = maps[name] else { throw refuse(name, "there is no such map") }
-            guard map.valueSize == size else { throw refuse(name, "its elements have another size than this version's") }
+            guard map.valueSize == size else { throw refuse(name, "its elements have another size") }
             arrays.append(try MappedArray(map))
             ours[name] = map
         }

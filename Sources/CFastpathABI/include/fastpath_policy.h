@@ -72,13 +72,13 @@ struct fastpath_policy_block {
  *               so that there may be more in the next one
  *   bits 0-29   the record
  */
-#define FASTPATH_POLICY_WAYS	  8
+#define FASTPATH_POLICY_WAYS	  4
 #define FASTPATH_POLICY_TAG_SHIFT 32
 #define FASTPATH_POLICY_IS_IPV6	  0x80000000
 #define FASTPATH_POLICY_SPILLED	  0x40000000
 
 /* Buckets that are read for one prefix at most. */
-#define FASTPATH_POLICY_HOPS 4
+#define FASTPATH_POLICY_HOPS 8
 
 struct fastpath_policy_bucket {
 	uint64_t words[FASTPATH_POLICY_WAYS];
@@ -119,7 +119,8 @@ struct fastpath_policy_lengths6 {
  */
 #define FASTPATH_POLICY_REST 32
 
-/* A free record that rests has the next one that does in `low`, and in `high` the second when it was freed. */
+/* A free record that rests has the next one that does in `low`, and in `high` the second when it was freed.
+ */
 struct fastpath_policy_record {
 	/* The program's, on the drop path only: packets dropped because of the block entry. */
 	uint64_t hits;
@@ -172,7 +173,8 @@ struct fastpath_policy_control {
 	uint32_t blocks_fresh;
 	/* A free block, whose first word has the next one. */
 	uint32_t blocks_free;
-	/* Records taken out since the table was tidied: they left flags and blocks behind that only cost time and room. */
+	/* Records taken out since the table was tidied: they left flags and blocks behind that only cost time
+	 * and room. */
 	uint32_t stale;
 	uint32_t padding2[6];
 };
@@ -181,7 +183,7 @@ struct fastpath_policy_control {
 #define FASTPATH_POLICY_VERSION 2
 
 _Static_assert(sizeof(struct fastpath_policy_block) == 1024, "no padding");
-_Static_assert(sizeof(struct fastpath_policy_bucket) == 64, "a cache line");
+_Static_assert(sizeof(struct fastpath_policy_bucket) == 32, "half a cache line");
 _Static_assert(sizeof(struct fastpath_policy_lengths6) == 16, "no padding");
 _Static_assert(sizeof(struct fastpath_policy_record) == 64, "a cache line");
 _Static_assert(sizeof(struct fastpath_policy_control) == 128, "the program's line and the writer's");
