@@ -57,6 +57,10 @@ let package = Package(
             exclude: ["Fixtures"]),
         .testTarget(
             name: "FastpathKernelTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"]),
+        // What `make kernels` runs inside other kernels.
+        .executableTarget(
+            name: "kernel-guest", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"],
+            path: "Tests/kernels/guest"),
         .target(name: "CSupport", path: "Tests/CSupport"),
         .testTarget(
             name: "EndToEndTests",

@@ -24,7 +24,7 @@ check "Swift's formatting (mend it with 'make fmt')" \
 sources=(bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h) # as in 'make fmt'
 check "C's formatting (mend it with 'make fmt')" clang-format-14 --dry-run -Werror "${sources[@]}"
 
-mapfile -t programs < <(grep -lE '^#!/bin/(ba)?sh' scripts/*.sh packaging/* Tests/run Tests/scripts/* .ci/run)
+mapfile -t programs < <(grep -lE '^#!/bin/(ba)?sh' scripts/*.sh packaging/* Tests/run Tests/scripts/* Tests/kernels/run .ci/run)
 for program in "${programs[@]}"; do
     check "$program has a run bit" test -x "$program"
 done

@@ -6,9 +6,9 @@ import Testing
 
 /// The loaded program and the reference filter with the same policy.
 final class Twin {
-    let program: ProgramInstance
+    var program: ProgramInstance { loaded.instance }
     var reference: ReferenceFilter
-    private let socket: SlotSocket?
+    private let loaded: RowProgram
     private var expected = Counters()
 
     /// `object`: a path, or nil for the built-in program.
@@ -17,10 +17,7 @@ final class Twin {
             settings: row.settings, blocked: Set(row.blocked.compactMap(\.ipv4Address)),
             allowed: Set(row.allowed.compactMap(\.ipv4Address)),
             hasSocket: row.hasSocket)
-        program = try ProgramInstance(
-            blocked: row.blocked, allowed: row.allowed, settings: row.settings, object: object)
-        socket = row.hasSocket ? try SlotSocket() : nil
-        if let socket, let slots = try program.program.map(.xsks) { try socket.fill(slots, queue: 0) }
+        loaded = try RowProgram(row, object: object)
     }
 
     /// The program must answer with the reason's verdict, and of all counters only the reason's may move, by one.
