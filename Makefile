@@ -29,7 +29,7 @@ RELEASE := -c release --static-swift-stdlib --disable-local-rpath \
 	-Xlinker --no-export-dynamic -Xlinker -L$(CURDIR)/build/static
 SWIFT_SOURCES := Package.swift $(shell find Sources -type f 2>/dev/null)
 
-.PHONY: all demo test fuzz kernels bench install uninstall fmt check clean help setup
+.PHONY: all demo test fuzz fuzz-parsers kernels bench install uninstall fmt check clean help setup
 
 all: build/vos-fastpath ## Build the program and the command
 
@@ -83,6 +83,12 @@ fuzz: setup ## At least ten million generated frames: the loaded program against
 	@$(MAKE) --no-print-directory all
 	FASTPATH_TEST_FRAMES=$(FUZZ_FRAMES) $(SWIFT) test --filter GeneratedTests
 
+# Seconds a target.
+FUZZ_SECONDS ?= 60
+
+fuzz-parsers: setup ## The packet program and every reader of text under libFuzzer with sanitizers (a minute a target)
+	@fuzz/run $(FUZZ_SECONDS)
+
 # Kernels that `make kernels` boots: releases of Debian's cloud kernels. 6.1 and 6.12 must be there.
 KERNELS ?= 5.10 6.1 6.12 6.16 6.18 newest
 
@@ -105,8 +111,9 @@ setup: ## Install the Debian packages that are missing (root); starts no service
 include packaging/install.mk
 
 fmt: ## Format Swift and C
-	$(SWIFT) format --in-place --recursive --parallel Sources Tests Package.swift
-	clang-format-14 -i bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests fuzz Package.swift
+	clang-format-14 -i bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h \
+		fuzz/*.c fuzz/shim/*.h fuzz/shim/bpf/*.h
 
 check: build/vos-fastpath ## Formatting, shell scripts, generated tables; changes nothing
 	@scripts/check.sh

@@ -69,3 +69,11 @@ let package = Package(
     ],
     cLanguageStandard: .gnu2x
 )
+
+// The readers of text: replayed by the tests, or, for fuzz/run alone, under libFuzzer.
+let isFuzzed = Context.environment["FASTPATH_FUZZ"] != nil
+let fuzzed: [Target.Dependency] = ["FastpathCommands", "FastpathCore"]
+package.targets.append(
+    isFuzzed
+        ? .executableTarget(name: "fuzz-text", dependencies: fuzzed, path: "fuzz/text", exclude: ["ReplayTests.swift"])
+        : .testTarget(name: "FuzzTests", dependencies: fuzzed, path: "fuzz/text", exclude: ["main.swift"]))

@@ -41,10 +41,14 @@ struct Check: Sendable {
                 Check(name: "load_\(profile)") { try load(profile) },
                 Check(name: "verdicts_\(profile)") { try verdicts(profile) },
                 Check(name: "buffers_\(profile)") { try buffers(profile) },
-                Check(name: "native_\(profile)") { try Wire.native(profile) },
+                Check(name: "native_\(profile)") {
+                    try BareWire.isNeeded ? BareWire.native(profile) : Wire.native(profile)
+                },
             ]
         } + [
-            Check(name: "raw_object") { try Wire.rawObject() },
+            Check(name: "raw_object") {
+                try BareWire.isNeeded ? BareWire.rawObject() : Wire.rawObject()
+            },
             Check(name: "commands") { try Wire.commands() },
             Check(name: "jumbo") { try Wire.jumbo() },
         ]
@@ -63,7 +67,8 @@ struct Check: Sendable {
             _ = try ProgramInstance(settings: settings)
         }
         return .passed(
-            "with \(FilterSwitch.allCases.count) switches turned over; \(program.verifiedInstructions) instructions verified")
+            "with \(FilterSwitch.allCases.count) switches turned over; \(program.verifiedInstructions) instructions verified"
+        )
     }
 
     // MARK: Verdicts
@@ -107,7 +112,9 @@ struct Check: Sendable {
                 }
             }
         }
-        guard wrong.isEmpty else { return .failed((["\(wrong.count) of \(frames) frames"] + wrong).joined(separator: "\n")) }
+        guard wrong.isEmpty else {
+            return .failed((["\(wrong.count) of \(frames) frames"] + wrong).joined(separator: "\n"))
+        }
         guard frames >= 100 else { return .failed("only \(frames) frames: the table is not there") }
         return .passed("\(frames) frames, \(loaded.count) programs")
     }

@@ -142,7 +142,9 @@ struct Wire {
         ]
     }
 
-    private func requireUnfiltered() throws { try requireHeard(["INVITE from a blocked source", "OPTIONS", "junk", "INVITE"]) }
+    private func requireUnfiltered() throws {
+        try requireHeard(["INVITE from a blocked source", "OPTIONS", "junk", "INVITE"])
+    }
 
     private func requireFiltered(padding: Int = 0) throws { try requireHeard(["INVITE"], padding: padding) }
 
@@ -183,6 +185,6 @@ struct Wire {
     }
 }
 
-private func require(_ condition: Bool, _ text: @autoclosure () -> String) throws {
+func require(_ condition: Bool, _ text: @autoclosure () -> String) throws {
     guard condition else { throw Wire.Wrong(description: text()) }
 }
