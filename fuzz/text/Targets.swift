@@ -68,7 +68,7 @@ enum Target: String, CaseIterable {
 
     /// Packets are as long as they say; each is summed up as `explain` prints it.
     private static func capture(_ bytes: [UInt8]) {
-        guard let path = MemoryFile.write(bytes), let file = try? CaptureFile(path: path) else { return }
+        guard let path = NamelessFile.write(bytes), let file = try? CaptureFile(path: path) else { return }
         for number in 1...1000 {
             guard let packet = try? file.next() else { return }
             precondition(packet.number == number && packet.capturedLength >= 0)
@@ -80,9 +80,14 @@ enum Target: String, CaseIterable {
     }
 }
 
-/// One file in memory, written anew each time: CaptureFile opens paths.
-private enum MemoryFile {
-    private static let descriptor = memfd_create("capture", 0)
+/// One file without a name, written anew each time: CaptureFile opens paths.
+private enum NamelessFile {
+    private static let descriptor = {
+        var path = Array("/dev/shm/fastpath-fuzz-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&path)
+        unlink(path)
+        return descriptor
+    }()
 
     static func write(_ bytes: [UInt8]) -> String? {
         guard descriptor >= 0, ftruncate(descriptor, 0) == 0, pwrite(descriptor, bytes, bytes.count, 0) == bytes.count
