@@ -29,7 +29,7 @@ RELEASE := -c release --static-swift-stdlib --disable-local-rpath \
 	-Xlinker --no-export-dynamic -Xlinker -L$(CURDIR)/build/static
 SWIFT_SOURCES := Package.swift $(shell find Sources -type f 2>/dev/null)
 
-.PHONY: all demo test fuzz bench install uninstall fmt check clean help setup
+.PHONY: all demo test fuzz fuzz-parsers kernels bench install uninstall fmt check clean help setup
 
 all: build/vos-fastpath ## Build the program and the command
 
@@ -83,6 +83,24 @@ fuzz: setup ## At least ten million generated frames: the loaded program against
 	@$(MAKE) --no-print-directory all
 	FASTPATH_TEST_FRAMES=$(FUZZ_FRAMES) $(SWIFT) test --filter GeneratedTests
 
+# Seconds a target.
+FUZZ_SECONDS ?= 60
+
+fuzz-parsers: setup ## The packet program and every reader of text under libFuzzer with sanitizers (a minute a target)
+	@fuzz/run $(FUZZ_SECONDS)
+
+# Kernels that `make kernels` boots: releases of Debian's cloud kernels. 6.1 and 6.12 must be there.
+KERNELS ?= 5.10 6.1 6.12 6.16 6.18 newest
+
+build/tests/kernel-guest: build/vos-fastpath $(wildcard Tests/kernels/guest/*.swift Tests/Support/*.swift)
+	$(SWIFT) build $(RELEASE) --product kernel-guest
+	@mkdir -p $(@D)
+	strip -o $@ .build/release/kernel-guest
+
+kernels: setup ## The program under other kernels, in qemu: loads, attaches, same verdicts (root, a minute a kernel)
+	@$(MAKE) --no-print-directory all build/tests/kernel-guest
+	@Tests/kernels/run $(KERNELS)
+
 bench: setup ## Measure; prints a table and writes build/bench.json (root)
 	@$(MAKE) --no-print-directory all
 	build/vos-fastpath bench --output build/bench.json
@@ -93,8 +111,9 @@ setup: ## Install the Debian packages that are missing (root); starts no service
 include packaging/install.mk
 
 fmt: ## Format Swift and C
-	$(SWIFT) format --in-place --recursive --parallel Sources Tests Package.swift
-	clang-format-14 -i bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests fuzz Package.swift
+	clang-format-14 -i bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h \
+		fuzz/*.c fuzz/shim/*.h fuzz/shim/bpf/*.h
 
 check: build/vos-fastpath ## Formatting, shell scripts, generated tables; changes nothing
 	@scripts/check.sh
@@ -103,4 +122,4 @@ clean: ## Remove what was built
 	rm -rf build .build
 
 help: ## This list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile packaging/install.mk | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile packaging/install.mk | expand -t 20

@@ -57,6 +57,10 @@ let package = Package(
             exclude: ["Fixtures"]),
         .testTarget(
             name: "FastpathKernelTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"]),
+        // What `make kernels` runs inside other kernels.
+        .executableTarget(
+            name: "kernel-guest", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"],
+            path: "Tests/kernels/guest"),
         .target(name: "CSupport", path: "Tests/CSupport"),
         .testTarget(
             name: "EndToEndTests",
@@ -65,3 +69,11 @@ let package = Package(
     ],
     cLanguageStandard: .gnu2x
 )
+
+// The readers of text: replayed by the tests, or, for fuzz/run alone, under libFuzzer.
+let isFuzzed = Context.environment["FASTPATH_FUZZ"] != nil
+let fuzzed: [Target.Dependency] = ["FastpathCommands", "FastpathCore"]
+package.targets.append(
+    isFuzzed
+        ? .executableTarget(name: "fuzz-text", dependencies: fuzzed, path: "fuzz/text", exclude: ["ReplayTests.swift"])
+        : .testTarget(name: "FuzzTests", dependencies: fuzzed, path: "fuzz/text", exclude: ["main.swift"]))

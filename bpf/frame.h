@@ -28,7 +28,11 @@
  */
 static __always_inline __u64 forget(__u64 number, __u64 unknown)
 {
+#ifdef __bpf__ /* else a host's compiler, for the fuzzer */
 	asm volatile("%0 += %1\n\t%0 -= %1" : "+r"(number) : "r"(unknown));
+#else
+	(void)unknown;
+#endif
 	return number;
 }
 
@@ -89,10 +93,16 @@ static __always_inline bool copy_in_place(const __u8 *bytes, const __u8 *end, __
 static __always_inline bool frame_copy(struct xdp_md *ctx, __u32 offset, __u8 *copy, __u32 length,
 				       __u32 limit)
 {
-	/* Shows the verifier the bounds; the barrier keeps the compiler from knowing better. */
+	/*
+	 * Shows the verifier the bounds; the barrier keeps the compiler from
+	 * knowing better. Less one, for before Linux 6.8 the verifier learns no
+	 * lower bound from a comparison with 0.
+	 */
+	length -= 1;
 	asm volatile("" : "+r"(length));
-	if (length < 1 || length > limit)
+	if (length >= limit)
 		return false;
+	length += 1;
 	if (HAS_SEVERAL_BUFFERS)
 		return bpf_xdp_load_bytes(ctx, offset, copy, length) == 0;
 	return copy_in_place((const __u8 *)(long)ctx->data + offset, (const __u8 *)(long)ctx->data_end, copy,

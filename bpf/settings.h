@@ -13,12 +13,15 @@ const volatile struct fastpath_settings settings SEC(FASTPATH_SETTINGS_MAP) = {}
  */
 static __always_inline bool is_on(__u64 on, const __u32 bit)
 {
-	if (__builtin_constant_p(on))
-		return on & bit;
-	asm goto("if %[on] & %[bit] goto %l[yes]" : : [on] "r"(on), [bit] "i"(bit) : : yes);
-	return false;
-yes:
-	return true;
+#ifdef __bpf__
+	if (!__builtin_constant_p(on)) {
+		asm goto("if %[on] & %[bit] goto %l[yes]" : : [on] "r"(on), [bit] "i"(bit) : : yes);
+		return false;
+	yes:
+		return true;
+	}
+#endif
+	return on & bit;
 }
 
 #define IS_ON(on, SWITCH) is_on(on, FASTPATH_SWITCH_##SWITCH)

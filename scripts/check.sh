@@ -20,11 +20,12 @@ for tool in clang-format-14 shellcheck jq; do
 done
 
 check "Swift's formatting (mend it with 'make fmt')" \
-    "${SWIFT:-swift}" format lint --strict --recursive --parallel Sources Tests Package.swift
-sources=(bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h) # as in 'make fmt'
+    "${SWIFT:-swift}" format lint --strict --recursive --parallel Sources Tests fuzz Package.swift
+sources=(bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h
+    fuzz/*.c fuzz/shim/*.h fuzz/shim/bpf/*.h) # as in 'make fmt'
 check "C's formatting (mend it with 'make fmt')" clang-format-14 --dry-run -Werror "${sources[@]}"
 
-mapfile -t programs < <(grep -lE '^#!/bin/(ba)?sh' scripts/*.sh packaging/* Tests/run Tests/scripts/* .ci/run)
+mapfile -t programs < <(grep -lE '^#!/bin/(ba)?sh' scripts/*.sh packaging/* Tests/run Tests/scripts/* Tests/kernels/run fuzz/run .ci/run)
 for program in "${programs[@]}"; do
     check "$program has a run bit" test -x "$program"
 done

@@ -25,6 +25,8 @@ public enum TestRun {
         context.data_end = UInt32(linear ?? frame.count)
         context.ingress_ifindex = interface
         context.rx_queue_index = queue
+        // Kernels before 5.14 refuse a context, so it is given only where it says something.
+        let hasContext = linear != nil || interface != 0 || queue != 0
         var options = bpf_test_run_opts()
         options.sz = optionsSize(upTo: \bpf_test_run_opts.batch_size)
         options.data_in = frame.baseAddress
@@ -33,8 +35,10 @@ public enum TestRun {
         var result: Int32
         repeat {
             result = withUnsafePointer(to: &context) { context in
-                options.ctx_in = UnsafeRawPointer(context)
-                options.ctx_size_in = UInt32(MemoryLayout<xdp_md>.size)
+                if hasContext {
+                    options.ctx_in = UnsafeRawPointer(context)
+                    options.ctx_size_in = UInt32(MemoryLayout<xdp_md>.size)
+                }
                 return bpf_prog_test_run_opts(program.fd, &options)
             }
         } while result < 0 && errno == EINTR

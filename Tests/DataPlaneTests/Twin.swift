@@ -6,11 +6,10 @@ import Testing
 
 /// The loaded program and the reference filter with the same policy.
 final class Twin {
-    let program: ProgramInstance
+    var program: ProgramInstance { loaded.instance }
     var reference: ReferenceFilter
-    private let table: PolicyTable
+    private let loaded: RowProgram
     private let notes: EdgeNotesReader
-    private let socket: SlotSocket?
     private var expected = Counters()
     private var expectedNotes = EdgeNotes()
 
@@ -19,19 +18,14 @@ final class Twin {
         reference = ReferenceFilter(
             settings: row.settings, blocked: Set(row.blocked.compactMap(\.ipv4Address)),
             allowed: Set(row.allowed.compactMap(\.ipv4Address)), policy: row.policy, hasSocket: row.hasSocket)
-        table = try PolicyTable.make(capacity: max(16, row.policy.count))
-        try table.apply(row.policy, now: 0)
-        program = try ProgramInstance(
-            blocked: row.blocked, allowed: row.allowed, table: table, settings: row.settings, object: object)
-        notes = try EdgeNotesReader(program.program)
-        socket = row.hasSocket ? try SlotSocket() : nil
-        if let socket, let slots = try program.program.map(.xsks) { try socket.fill(slots, queue: 0) }
-        setTime(row.now)
+        reference.now = row.now
+        loaded = try RowProgram(row, object: object)
+        notes = try EdgeNotesReader(loaded.instance.program)
     }
 
     /// The boot-time clock of both, in microseconds.
     func setTime(_ micros: UInt64) {
-        table.setMicros(micros)
+        loaded.table.setMicros(micros)
         reference.now = micros
     }
 
