@@ -108,7 +108,8 @@ final class CaptureFile {
         }
         count += 1
         // The file was opened for nanoseconds, which libpcap puts into tv_usec.
-        let time = Int64(header.ts.tv_sec) * 1_000_000_000 + Int64(header.ts.tv_usec)
+        // A damaged file may hold any second: times that do not fit become the last or the first that does.
+        let time = Int64(clamping: Int128(header.ts.tv_sec) * 1_000_000_000 + Int128(header.ts.tv_usec))
         let bytes = UnsafeRawBufferPointer(start: data, count: Int(header.caplen))
         return CapturedPacket(
             number: count, time: time, frame: linkLayer.frame(bytes) ?? [],
