@@ -13,13 +13,24 @@ static __always_inline bool is_in(__u64 on, void *public_map, const struct sourc
 	return bpf_map_lookup_elem(public_map, &key) != NULL;
 }
 
+/* The answer of a look-up by IPv6, in one number: walked once, whoever asks. */
+ON_ITS_OWN __u64 ask_by_ipv6(__u64 high, __u64 low)
+{
+	struct policy_answer answer = policy_look_up6(high, low);
+
+	return (__u64)answer.record << 32 | answer.kinds;
+}
+
 /* What the policy table says. */
 static __always_inline struct policy_answer ask_table(__u64 on, const struct source *source)
 {
 	if (!IS_ON(on, POLICY))
 		return (struct policy_answer){};
-	if (IS_ON(on, IPV6) && source->is_ipv6)
-		return policy_look_up6(source->high, source->low);
+	if (IS_ON(on, IPV6) && source->is_ipv6) {
+		__u64 answer = ask_by_ipv6(source->high, source->low);
+
+		return (struct policy_answer){.kinds = answer, .record = answer >> 32};
+	}
 	return policy_look_up4(source->high);
 }
 

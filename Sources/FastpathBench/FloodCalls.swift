@@ -209,8 +209,7 @@ extension FloodCalls.Row {
         }
         let sender = try DatagramSender(on: interface.host, localPort: 5060, to: server.address, port: server.port)
         return try Worker { (isStopping) throws(Failure) in
-            try Thread.pin(toCPU: cpu)
-            return try sender.flood(payload, limits, until: isStopping)
+            try pinned(toCPU: cpu) { () throws(Failure) in try sender.flood(payload, limits, until: isStopping) }
         }
     }
 }
