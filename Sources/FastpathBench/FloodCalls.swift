@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CFastpathLab
 import FastpathCore
 import FastpathKernel
 import FastpathLab
@@ -207,9 +208,12 @@ extension FloodCalls.Row {
                 stamp: flood == .options || flood == .garbage ? nil : SIPRequest.branchStamp(payload), cpu: cpu
             ).start(limits)
         }
-        let sender = try DatagramSender(on: interface.host, localPort: 5060, to: server.address, port: server.port)
+        let (host, address, port) = (interface.host, server.address, server.port)
         return try Worker { (isStopping) throws(Failure) in
-            try pinned(toCPU: cpu) { () throws(Failure) in try sender.flood(payload, limits, until: isStopping) }
+            // Bound to its CPU, and no more important than the server.
+            _ = fastpath_lab_pin_thread(UInt32(clamping: cpu))
+            return try DatagramSender(on: host, localPort: 5060, to: address, port: port)
+                .flood(payload, limits, until: isStopping)
         }
     }
 }
