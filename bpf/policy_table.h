@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * What the policy table says of a source (fastpath_policy.h has the layout).
- * A source that no entry can cover costs one look at its root; no helper is
- * called for it. One that can be in entries of one length alone costs one
- * bucket. The rest is done in functions of their own: the verifier looks at
- * each once, whatever leads there, and 32 lengths in one program would be 32
- * times all that can happen with one.
+ * What the policy table says of a source (fastpath_policy.h has the layout). A
+ * source that no entry can cover costs one load, and no helper. One that a
+ * single record covers is answered in place. The rest is done in functions of
+ * their own, which the verifier looks at once, whatever leads there.
  *
- * User space changes the table meanwhile. So each word is read once, and all
- * that decides is in it, or in a store that it waits for.
+ * User space changes the table meanwhile. So each word is read once.
  */
 #ifndef FASTPATH_POLICY_TABLE_H
 #define FASTPATH_POLICY_TABLE_H
@@ -18,457 +15,385 @@
  * them, and gives them to the loader in place of these. Without, every source is
  * a stranger.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fastpath_policy_control);
-} policy_control SEC(".maps");
+#define POLICY_MAP(NAME, VALUE)                                                                              \
+	struct {                                                                                             \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                            \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                           \
+		__uint(max_entries, 1);                                                                      \
+		__type(key, __u32);                                                                          \
+		__type(value, VALUE);                                                                        \
+	} NAME SEC(".maps")
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fastpath_policy_root4);
-} policy_root4 SEC(".maps");
+POLICY_MAP(policy_control, struct fastpath_policy_control);
+POLICY_MAP(policy_root4, __u64);
+POLICY_MAP(policy_blocks, struct fastpath_policy_block);
+POLICY_MAP(policy_root6, struct fastpath_policy_lengths6);
+POLICY_MAP(policy_index, struct fastpath_policy_bucket);
+POLICY_MAP(policy_records, struct fastpath_policy_record);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fastpath_policy_root6);
-} policy_root6 SEC(".maps");
-
-/* Tables of all sizes fit into a slot: BPF_F_INNER_MAP, Linux 5.10. */
-struct policy_table4 {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct fastpath_policy_bucket4));
-};
-
-struct policy_table6 {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct fastpath_policy_bucket6));
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, FASTPATH_POLICY_SLOTS);
-	__type(key, __u32);
-	__array(values, struct policy_table4);
-} policy_ipv4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, FASTPATH_POLICY_SLOTS);
-	__type(key, __u32);
-	__array(values, struct policy_table6);
-} policy_ipv6 SEC(".maps");
+#include "clock.h"
 
 struct policy_answer {
 	/* The union of the kinds of all live entries that cover the source: FASTPATH_POLICY_BLOCK and so on.
 	 */
 	__u32 kinds;
-	/* The bucket's number of the most specific block entry, and the bit of its place; with BLOCK only. */
-	__u32 hit_index;
-	__u32 hit_place;
-	/* The second that it is. */
-	__u32 second;
-	/* The table; NULL for a stranger. */
-	void *table;
+	/* The most specific record whose block entry is live, to count a hit in; 0: there is none. */
+	__u32 record;
 };
 
-/* Jiffies, as a power of two, that the second may be behind: at most 0.16 s. */
-#define POLICY_CLOCK_TICK 4
+/* Read once, and whole, whatever the compiler would like. */
+#define POLICY_LOAD32(word) (*(volatile const __u32 *)&(word))
+#define POLICY_LOAD64(word) (*(volatile const __u64 *)&(word))
 
-/* Seconds of the boot-time clock: it goes on while the machine sleeps. */
-static __always_inline __u32 policy_second(struct fastpath_policy_control *control)
-{
-	__u32 second = *(volatile __u32 *)&control->given_second;
-	__u64 tick, clock;
-
-	if (second)
-		return second;
-	tick = (__u32)(bpf_jiffies64() >> POLICY_CLOCK_TICK);
-	clock = *(volatile __u64 *)&control->clock;
-	if (clock >> 32 == tick)
-		return clock;
-	second = bpf_ktime_get_boot_ns() / 1000000000;
-	*(volatile __u64 *)&control->clock = tick << 32 | second;
-	return second;
-}
-
-/*
- * Keeps the compiler from making a branch of a product with 0 or 1: each branch doubles the verifier's ways.
- * (A mask would do as well, but Linux 6.18 takes one of 0 or -1 for two ways.)
- */
+/* Keeps the compiler from making a branch of arithmetic: each doubles the verifier's ways. */
 #define POLICY_BARRIER(value) asm volatile("" : "+r"(value))
 
-/* `flags`, the lower bits of a word, or 0 where its entry has expired. */
-static __always_inline __u64 policy_live(__u64 flags, const struct fastpath_policy_cell *cell, __u64 second)
+static __always_inline struct fastpath_policy_control *policy_get_control(void)
 {
-	__u64 left = second - *(volatile __u32 *)&cell->expiry;
+	__u32 key = 0;
 
-	POLICY_BARRIER(left);
-	return flags * (left >> 63);
+	return bpf_map_lookup_elem(&policy_control, &key);
 }
 
-/* A word as it is now; `volatile`, so that it is read once and whole. */
-#define POLICY_WORD(bucket, i) (*(volatile __u64 *)&(bucket)->words[i])
-
-/*
- * What a bucket has of a prefix: kinds and places as in a word, and the link to
- * its next bucket.
- */
-static __always_inline __u32 policy_scan4(const struct fastpath_policy_bucket4 *bucket, __u64 key,
-					  __u32 second)
+/* Is an entry with that end there, and does the clock not matter? 1 or 0. */
+static __always_inline __u64 policy_for_good(__u64 end)
 {
-	__u64 found = 0, word = 0;
+	return (end + 1) >> 32;
+}
+
+/* The kinds of a record that are live. */
+static __always_inline __u32 policy_live(const struct fastpath_policy_record *record, __u64 generation)
+{
+	/* 1 where `next` counts, else 0; neither of the two has its uppermost bit set. */
+	__u64 is_next = ~(generation - POLICY_LOAD64(record->state)) >> 63;
+	const __u32 *ends;
+	__u64 block, allow, trust, second, kinds;
+
+	POLICY_BARRIER(is_next);
+	ends = (const __u32 *)((const char *)record->now + is_next * sizeof(record->now));
+	block = POLICY_LOAD32(ends[0]);
+	allow = POLICY_LOAD32(ends[1]);
+	trust = POLICY_LOAD32(ends[2]);
+	kinds = policy_for_good(block) * FASTPATH_POLICY_BLOCK | policy_for_good(allow) * FASTPATH_POLICY_ALLOW |
+		policy_for_good(trust) * FASTPATH_POLICY_TRUST;
+	/* An end plus 1 is 0 or 1 where the clock does not matter. */
+	if ((__u32)((__u32)(block + 1) | (__u32)(allow + 1) | (__u32)(trust + 1)) <= 1)
+		return kinds;
+	second = clock_second();
+	return ((second - block) >> 63) * FASTPATH_POLICY_BLOCK | ((second - allow) >> 63) * FASTPATH_POLICY_ALLOW |
+	       ((second - trust) >> 63) * FASTPATH_POLICY_TRUST;
+}
+
+/* The record of the bucket's word with that key; 0: there is none. A bucket has a key once. */
+static __always_inline __u32 policy_scan(const struct fastpath_policy_bucket *bucket, __u64 key)
+{
+	__u64 word;
 
 #pragma unroll
 	for (int i = 0; i < FASTPATH_POLICY_WAYS; i++) {
-		__u64 flags;
-
-		word = POLICY_WORD(bucket, i);
-		flags = word ^ key;
-		if (flags <= FASTPATH_POLICY_LOW)
-			found |= policy_live(flags, &bucket->cells[i], second);
+		word = POLICY_LOAD64(bucket->words[i]) ^ key;
+		if (i == FASTPATH_POLICY_WAYS - 1)
+			word &= ~(__u64)FASTPATH_POLICY_SPILLED;
+		/* 0 is a word of nothing, and of record 0. */
+		if (word - 1 < FASTPATH_POLICY_NUMBER)
+			return word & FASTPATH_POLICY_NUMBER;
 	}
-	return (found & FASTPATH_POLICY_FOUND) | (word & FASTPATH_POLICY_LINK);
+	return 0;
 }
 
-static __always_inline __u32 policy_scan6(const struct fastpath_policy_bucket6 *bucket, __u64 key, __u64 high,
-					  __u64 low, __u32 host, __u32 second)
+/* May there be more in the next bucket? */
+static __always_inline bool policy_has_spilled(const struct fastpath_policy_bucket *bucket)
 {
-	__u64 found = 0, word = 0;
+	return POLICY_LOAD64(bucket->words[FASTPATH_POLICY_WAYS - 1]) & FASTPATH_POLICY_SPILLED;
+}
 
-#pragma unroll
-	for (int i = 0; i < FASTPATH_POLICY_WAYS; i++) {
-		const struct fastpath_policy_prefix6 *prefix = &bucket->prefixes[i];
-		__u64 flags;
+/* The record of a single IPv4 address beyond its own bucket, which was full; 0: none. */
+__noinline __u32 policy_spilled4(__u32 index, __u32 address)
+{
+	const struct fastpath_policy_bucket *bucket;
+	__u32 found = 0;
 
-		word = POLICY_WORD(bucket, i);
-		flags = word ^ key;
-		if (flags <= FASTPATH_POLICY_LOW && (flags & FASTPATH_POLICY_HOST) == host &&
-		    *(volatile __u64 *)&prefix->high == high && *(volatile __u64 *)&prefix->low == low)
-			found |= policy_live(flags, &bucket->cells[i], second);
+#pragma clang loop unroll(disable)
+	for (__u64 hop = 1; hop < FASTPATH_POLICY_HOPS; hop++) {
+		index++;
+		bucket = bpf_map_lookup_elem(&policy_index, &index);
+		if (!bucket)
+			break;
+		found = policy_scan(bucket, fastpath_policy_key4(address));
+		if (found || !policy_has_spilled(bucket))
+			break;
 	}
-	return (found & FASTPATH_POLICY_FOUND) | (word & FASTPATH_POLICY_LINK);
+	return found;
 }
 
-/* The table that is in use; NULL where there is none. */
-static __always_inline void *policy_table(void *tables, __u64 state)
+static __always_inline __u32 policy_find4(const struct fastpath_policy_control *control, __u32 address)
 {
-	__u32 slot = state & (FASTPATH_POLICY_SLOTS - 1);
+	__u64 hash = fastpath_policy_hash4(address, control->secret);
+	__u32 index = hash >> (control->index_shift & 63);
+	const struct fastpath_policy_bucket *bucket = bpf_map_lookup_elem(&policy_index, &index);
+	__u32 found;
 
-	return bpf_map_lookup_elem(tables, &slot);
-}
-
-/* The number of the next bucket; 0: there is none. */
-static __always_inline __u32 policy_next(__u32 found, __u64 state)
-{
-	__u32 link = found >> FASTPATH_POLICY_LINK_SHIFT;
-
-	/* Overflow buckets lie behind the others, whose last one's number is what a hash of ones gives. */
-	return link ? fastpath_policy_home(~0ULL, state) + link : 0;
+	if (!bucket)
+		return 0;
+	found = policy_scan(bucket, fastpath_policy_key4(address));
+	if (!found && policy_has_spilled(bucket))
+		found = policy_spilled4(index, address);
+	return found;
 }
 
 /*
- * An answer in a word: kinds and place as in a bucket's word below, the bucket's
- * number above. Adds what a bucket had; the first block entry stays.
+ * The answer in a word, as functions of their own give it: the kinds below, and
+ * above the record that has BLOCK.
  */
-static __always_inline __u64 policy_add(__u64 answer, __u32 found, __u32 index)
+static __always_inline __u64 policy_pack(__u32 record, __u32 kinds)
 {
-	__u64 is_first = found & ~answer & FASTPATH_POLICY_BLOCK;
+	__u64 is_block = kinds & FASTPATH_POLICY_BLOCK;
 
-	POLICY_BARRIER(is_first);
-	return answer | (found & FASTPATH_POLICY_KINDS) |
-	       (((__u64)index << 32 | (found & FASTPATH_POLICY_PLACES)) * is_first);
+	POLICY_BARRIER(is_block);
+	return (__u64)record * is_block << 32 | kinds;
 }
 
-/* Can the prefix of that hash be in the table at all? `words`: in an element of the filter. */
-static __always_inline bool policy_filter(void *table, __u64 hash, __u64 state, __u32 words)
-{
-	__u32 buckets = fastpath_policy_home(~0ULL, state) + 1;
-	__u32 bit = fastpath_policy_filter(hash, buckets);
-	__u32 index = buckets + fastpath_policy_overflow(buckets) + bit / (64 * words);
-	const __u64 *filter = bpf_map_lookup_elem(table, &index);
-
-	return filter && *(volatile __u64 *)&filter[bit / 64 & (words - 1)] >> (bit & 63) & 1;
-}
-
-/* What a bucket and those linked to it have of a prefix, as an answer in a word. */
-__noinline __u64 policy_chain4(__u64 state, __u64 hash, __u64 key, __u32 second)
-{
-	void *table = policy_table(&policy_ipv4, state);
-	__u32 index = fastpath_policy_home(hash, state);
-	const struct fastpath_policy_bucket4 *bucket;
-	__u64 answer = 0;
-	__u32 found;
-
-	if (!table || !policy_filter(table, hash, state, FASTPATH_POLICY_FILTER_WORDS4))
-		return 0;
-#pragma clang loop unroll(disable)
-	for (__u64 turn = 0; turn < FASTPATH_POLICY_CHAIN; turn++) {
-		POLICY_BARRIER(turn);
-		bucket = bpf_map_lookup_elem(table, &index);
-		if (!bucket)
-			break;
-		found = policy_scan4(bucket, key, second);
-		answer = policy_add(answer, found, index);
-		index = policy_next(found, state);
-		if (!index)
-			break;
-	}
-	return answer;
-}
-
-/* The same for IPv6. `second_host`: the second in the upper half, FASTPATH_POLICY_HOST or 0 below it. */
-__noinline __u64 policy_chain6(__u64 state, __u64 high, __u64 low, __u64 second_host)
-{
-	__u64 hash = fastpath_policy_hash6(high, low, state);
-	void *table = policy_table(&policy_ipv6, state);
-	__u32 index = fastpath_policy_home(hash, state);
-	const struct fastpath_policy_bucket6 *bucket;
-	__u64 answer = 0;
-	__u32 found;
-
-	if (!table || !policy_filter(table, hash, state, FASTPATH_POLICY_FILTER_WORDS6))
-		return 0;
-#pragma clang loop unroll(disable)
-	for (__u64 turn = 0; turn < FASTPATH_POLICY_CHAIN; turn++) {
-		POLICY_BARRIER(turn);
-		bucket = bpf_map_lookup_elem(table, &index);
-		if (!bucket)
-			break;
-		found = policy_scan6(bucket, fastpath_policy_key6(hash), high, low, second_host,
-				     second_host >> 32);
-		answer = policy_add(answer, found, index);
-		index = policy_next(found, state);
-		if (!index)
-			break;
-	}
-	return answer;
-}
-
-/* Adds what a shorter prefix has; the block entry that was found first stays. */
+/* Adds what a less specific record has; the record that was found first stays. */
 static __always_inline __u64 policy_join(__u64 answer, __u64 more)
 {
 	__u64 is_first = more & ~answer & FASTPATH_POLICY_BLOCK;
 
 	POLICY_BARRIER(is_first);
-	return answer | (more & FASTPATH_POLICY_KINDS) | (more & ~(__u64)FASTPATH_POLICY_KINDS) * is_first;
+	return answer | (__u32)more | (more >> 32) * is_first << 32;
 }
 
-/* All that the table has of a source (host byte order), length by length. */
-__noinline __u64 policy_walk4(__u32 address, __u32 lengths, __u64 state, __u32 second)
+static __always_inline struct policy_answer policy_unpack(__u64 answer)
 {
-	__u64 answer = 0, key;
+	return (struct policy_answer){.kinds = answer, .record = answer >> 32};
+}
+
+/* The kinds of a record, and above them the number of its parent. */
+__noinline __u64 policy_ask(__u32 number, __u64 generation)
+{
+	const struct fastpath_policy_record *record = bpf_map_lookup_elem(&policy_records, &number);
+
+	if (!record)
+		return 0;
+	return (__u64)POLICY_LOAD32(record->parent) << 32 | policy_live(record, generation);
+}
+
+/* Of lengths 0 to 16, or 17 to 31, a source can be in one each. */
+#define POLICY_PARENTS 17
+
+/* What a record says and all its parents. */
+__noinline __u64 policy_chain4(__u32 number, __u64 generation)
+{
+	__u64 answer = 0, asked;
 
 #pragma clang loop unroll(disable)
-	for (__u64 turn = 0; turn < FASTPATH_POLICY_LENGTHS; turn++) {
+	for (__u64 turn = 0; turn < POLICY_PARENTS; turn++) {
 		POLICY_BARRIER(turn);
-		if (!lengths)
+		if (!number)
 			break;
-		key = fastpath_policy_key4(address, lengths & -lengths);
-		lengths &= lengths - 1;
-		answer = policy_join(answer,
-				     policy_chain4(state, fastpath_policy_hash4(key, state), key, second));
+		asked = policy_ask(number, generation);
+		answer = policy_join(answer, policy_pack(number, asked & FASTPATH_POLICY_KINDS));
+		number = asked >> 32;
 	}
 	return answer;
 }
 
-/* A prefix to look up. */
-struct policy_prefix6 {
-	__u64 high;
-	__u64 low;
-	__u32 host; /* FASTPATH_POLICY_HOST, or 0 */
-};
-
-/* Takes the longest of the lengths, of which there is one. */
-static __always_inline void policy_take6(struct policy_prefix6 *prefix,
-					 struct fastpath_policy_lengths6 *lengths, __u64 high, __u64 low)
+/* What all records say that cover a source, the most specific first. */
+__noinline __u64 policy_gather4(__u32 single, __u32 network, __u32 wide, __u64 generation)
 {
-	__u64 bit;
-
-	if (lengths->low) {
-		bit = lengths->low & -lengths->low;
-		lengths->low ^= bit;
-		prefix->high = high;
-		prefix->low = (low & -bit) | bit >> 1;
-		prefix->host = (bit & 1) * FASTPATH_POLICY_HOST;
-	} else {
-		bit = lengths->high & -lengths->high;
-		lengths->high ^= bit;
-		prefix->high = (high & -bit) | bit >> 1;
-		prefix->low = bit << 63;
-		prefix->host = 0;
-	}
+	return policy_join(policy_join(policy_chain4(single, generation), policy_chain4(network, generation)),
+			   policy_chain4(wide, generation));
 }
 
-/* The lengths that may cover an IPv6 source. */
+/* What the table says of an IPv4 source, in host byte order. */
+static __always_inline struct policy_answer policy_look_up4(__u32 address)
+{
+	const struct fastpath_policy_control *control;
+	const struct fastpath_policy_record *record;
+	const struct fastpath_policy_block *block;
+	struct policy_answer answer = {};
+	__u32 index = address >> 16;
+	const __u64 *root = bpf_map_lookup_elem(&policy_root4, &index);
+	__u32 single = 0, network, wide;
+	__u64 generation, word;
+
+	if (!root)
+		return answer;
+	if (!POLICY_LOAD64(*root))
+		return answer;
+	control = policy_get_control();
+	if (!control)
+		return answer;
+	/* The generation before all that it decides: what is linked afterwards counts from a later one. */
+	generation = POLICY_LOAD64(control->generation);
+	word = POLICY_LOAD64(*root);
+	wide = word >> FASTPATH_POLICY_RECORD_SHIFT;
+	network = word;
+	if (network & FASTPATH_POLICY_DEEPER) {
+		index = network & FASTPATH_POLICY_NUMBER;
+		block = bpf_map_lookup_elem(&policy_blocks, &index);
+		if (!block)
+			return answer;
+		network = POLICY_LOAD32(block->words[address >> 8 & 255]);
+	}
+	if (network & FASTPATH_POLICY_SINGLES)
+		single = policy_find4(control, address);
+	if (network & FASTPATH_POLICY_DEEPER) {
+		index = network & FASTPATH_POLICY_NUMBER;
+		block = bpf_map_lookup_elem(&policy_blocks, &index);
+		if (!block)
+			return answer;
+		network = POLICY_LOAD32(block->words[address & 255]);
+	}
+	network &= FASTPATH_POLICY_NUMBER;
+
+	/* One record alone is the common way: at most one of the three, so that their sum is it. */
+	index = single + network + wide;
+	if (!index)
+		return answer;
+	record = bpf_map_lookup_elem(&policy_records, &index);
+	if (record && (index == single || index == network || index == wide) && !POLICY_LOAD32(record->parent)) {
+		answer.kinds = policy_live(record, generation);
+		answer.record = index;
+		return answer;
+	}
+	return policy_unpack(policy_gather4(single, network, wide, generation));
+}
+
+/* Lengths that may cover an IPv6 source. */
 static __always_inline struct fastpath_policy_lengths6
 policy_lengths6(__u64 high, const struct fastpath_policy_control *control)
 {
-	__u32 slot = fastpath_policy_root6_slot(high), index = slot / FASTPATH_POLICY_ROOT6_SLOTS;
-	struct fastpath_policy_lengths6 lengths = {.high = *(volatile __u64 *)&control->short_lengths6};
-	const struct fastpath_policy_root6 *root = bpf_map_lookup_elem(&policy_root6, &index);
+	__u32 line = fastpath_policy_root6_line(high);
+	const struct fastpath_policy_lengths6 *root = bpf_map_lookup_elem(&policy_root6, &line);
+	struct fastpath_policy_lengths6 lengths = {.high = POLICY_LOAD64(control->short_lengths6)};
 
 	if (root) {
-		slot &= FASTPATH_POLICY_ROOT6_SLOTS - 1;
-		lengths.low = *(volatile __u64 *)&root->slots[slot].low;
-		lengths.high |= *(volatile __u64 *)&root->slots[slot].high;
+		lengths.low = POLICY_LOAD64(root->low);
+		lengths.high |= POLICY_LOAD64(root->high);
 	}
 	return lengths;
 }
 
-__noinline __u64 policy_walk6(__u64 high, __u64 low, __u64 state, __u32 second)
+/* The record of an IPv6 prefix that a bucket has, or 0; above it: there may be more in the next bucket. */
+__noinline __u64 policy_scan6(__u32 index, __u64 key, __u64 high, __u64 low, __u32 is_address)
 {
-	struct fastpath_policy_lengths6 lengths;
-	struct fastpath_policy_control *control;
-	struct policy_prefix6 prefix = {};
-	__u64 answer = 0;
-	__u32 index = 0;
+	const struct fastpath_policy_bucket *bucket = bpf_map_lookup_elem(&policy_index, &index);
+	const struct fastpath_policy_record *record;
+	__u32 found;
 
-	control = bpf_map_lookup_elem(&policy_control, &index);
+	if (!bucket)
+		return 0;
+	found = policy_scan(bucket, key);
+	record = bpf_map_lookup_elem(&policy_records, &found);
+	if (found && record && POLICY_LOAD64(record->high) == high && POLICY_LOAD64(record->low) == low &&
+	    (POLICY_LOAD64(record->state) & FASTPATH_POLICY_LENGTH_MASK) >> 7 == is_address)
+		return found;
+	return (__u64)policy_has_spilled(bucket) << 32;
+}
+
+/*
+ * What the table has of one IPv6 prefix of a source. `bit`: its last one, in the
+ * lower or the upper half of the address. Records have a 1 behind that bit, so
+ * that none is taken for a longer one; a single address has none.
+ */
+__noinline __u64 policy_ask6(__u64 high, __u64 low, __u64 bit, __u32 is_low, __u64 generation)
+{
+	const struct fastpath_policy_control *control = policy_get_control();
+	__u32 index, is_address = is_low & bit;
+	__u64 hash, found = 0;
+
 	if (!control)
 		return 0;
-	lengths = policy_lengths6(high, control);
+	if (is_low) {
+		low = (low & -bit) | bit >> 1;
+	} else {
+		low = bit << 63;
+		high = (high & -bit) | bit >> 1;
+	}
+	hash = fastpath_policy_hash6(high, low, control->secret);
+	index = hash >> (control->index_shift & 63);
 #pragma clang loop unroll(disable)
-	for (__u64 turn = 0; turn < FASTPATH_POLICY_LENGTHS6_MAX; turn++) {
-		POLICY_BARRIER(turn);
-		if (!(lengths.low | lengths.high))
+	for (__u64 hop = 0; hop < FASTPATH_POLICY_HOPS; hop++) {
+		found = policy_scan6(index, fastpath_policy_key6(hash), high, low, is_address);
+		if (!(found >> 32))
 			break;
-		policy_take6(&prefix, &lengths, high, low);
-		answer = policy_join(answer, policy_chain6(state, prefix.high, prefix.low,
-							   (__u64)second << 32 | prefix.host));
+		index++;
+	}
+	found = (__u32)found;
+	return found ? policy_pack(found, policy_ask(found, generation) & FASTPATH_POLICY_KINDS) : 0;
+}
+
+/* The same for as many as eight lengths, as bits, the most specific first. */
+__noinline __u64 policy_eight6(__u64 high, __u64 low, __u64 lengths, __u32 is_low, __u64 generation)
+{
+	__u64 answer = 0, bit;
+
+#pragma clang loop unroll(disable)
+	for (__u64 turn = 0; turn < 8; turn++) {
+		POLICY_BARRIER(turn);
+		if (!lengths)
+			break;
+		bit = lengths & -lengths;
+		lengths ^= bit;
+		answer = policy_join(answer, policy_ask6(high, low, bit, is_low, generation));
 	}
 	return answer;
 }
 
-static __always_inline void policy_fill(struct policy_answer *answer, __u64 word)
+/* The same for all lengths that end in a half of the address: eight times eight, as the verifier counts each turn. */
+__noinline __u64 policy_gather6(__u64 high, __u64 low, __u64 lengths, __u32 is_low, __u64 generation)
 {
-	answer->kinds = word & FASTPATH_POLICY_KINDS;
-	answer->hit_place = (word & FASTPATH_POLICY_PLACES) >> FASTPATH_POLICY_PLACE_SHIFT;
-	answer->hit_index = word >> 32;
-}
+	__u64 answer = 0;
 
-/* What the table says of an IPv4 source, in network byte order. */
-static __always_inline struct policy_answer policy_lookup_ipv4(__u32 source)
-{
-	const struct fastpath_policy_bucket4 *bucket;
-	const struct fastpath_policy_root4 *root;
-	struct fastpath_policy_control *control;
-	struct policy_answer answer = {};
-	__u32 address = bpf_ntohl(source);
-	__u32 lengths, index, found;
-	__u64 state, key;
-
-	index = address >> 20;
-	root = bpf_map_lookup_elem(&policy_root4, &index);
-	if (!root)
-		return answer;
-	lengths = *(volatile __u32 *)&root->lengths[address >> 16 & (FASTPATH_POLICY_ROOT4_WORDS - 1)];
-	if (!lengths)
-		return answer;
-
-	index = 0;
-	control = bpf_map_lookup_elem(&policy_control, &index);
-	if (!control)
-		return answer;
-	state = *(volatile __u64 *)&control->families[FASTPATH_POLICY_IPV4].state;
-	answer.table = policy_table(&policy_ipv4, state);
-	if (!answer.table)
-		return answer;
-	answer.second = policy_second(control);
-	if (!(lengths & (lengths - 1))) {
-		key = fastpath_policy_key4(address, lengths);
-		index = fastpath_policy_home(fastpath_policy_hash4(key, state), state);
-		bucket = bpf_map_lookup_elem(answer.table, &index);
-		if (!bucket)
-			return answer;
-		found = policy_scan4(bucket, key, answer.second);
-		if (!(found & FASTPATH_POLICY_LINK)) {
-			policy_fill(&answer, policy_add(0, found, index));
-			return answer;
-		}
+#pragma clang loop unroll(disable)
+	for (__u64 turn = 0; turn < 8; turn++) {
+		POLICY_BARRIER(turn);
+		if (!lengths)
+			break;
+		answer = policy_join(answer, policy_eight6(high, low, lengths, is_low, generation));
+#pragma unroll
+		for (int i = 0; i < 8; i++)
+			lengths &= lengths - 1;
 	}
-	policy_fill(&answer, policy_walk4(address, lengths, state, answer.second));
 	return answer;
 }
 
 /* What the table says of an IPv6 source: the upper and the lower half of its address in host byte order. */
-static __always_inline struct policy_answer policy_lookup_ipv6(__u64 high, __u64 low)
+static __always_inline struct policy_answer policy_look_up6(__u64 high, __u64 low)
 {
+	const struct fastpath_policy_control *control = policy_get_control();
 	struct fastpath_policy_lengths6 lengths;
-	struct fastpath_policy_control *control;
-	struct policy_answer answer = {};
-	__u32 index = 0;
-	__u64 state;
+	__u64 generation, answer;
+	__u32 all;
 
-	control = bpf_map_lookup_elem(&policy_control, &index);
 	if (!control)
-		return answer;
+		return (struct policy_answer){};
+	generation = POLICY_LOAD64(control->generation);
 	lengths = policy_lengths6(high, control);
-	if (!(lengths.low | lengths.high))
-		return answer;
-	state = *(volatile __u64 *)&control->families[FASTPATH_POLICY_IPV6].state;
-	answer.table = policy_table(&policy_ipv6, state);
-	if (!answer.table)
-		return answer;
-	answer.second = policy_second(control);
-	policy_fill(&answer, policy_walk6(high, low, state, answer.second));
-	return answer;
+	all = POLICY_LOAD32(control->all6);
+	if (!(lengths.low | lengths.high | all))
+		return (struct policy_answer){};
+	answer = policy_gather6(high, low, lengths.low, 1, generation);
+	answer = policy_join(answer, policy_gather6(high, low, lengths.high, 0, generation));
+	if (all)
+		answer = policy_join(answer, policy_pack(all, policy_ask(all, generation) & FASTPATH_POLICY_KINDS));
+	return policy_unpack(answer);
 }
 
-static __always_inline void policy_count(struct fastpath_policy_cell *cell, __u32 second)
+/* Count a packet that was dropped because its source is blocked; `number` is the answer's record. */
+static __always_inline void policy_count_hit(__u32 number)
 {
+	struct fastpath_policy_record *record = bpf_map_lookup_elem(&policy_records, &number);
+	__u32 second;
+
+	if (!record)
+		return;
 	/* Without the value from before, so that Linux 5.10 knows the instruction. */
-	asm volatile("lock *(u64 *)(%0 + 0) += %1" : : "r"(&cell->hits), "r"(1ULL) : "memory");
+	asm volatile("lock *(u64 *)(%0 + 0) += %1" : : "r"(&record->hits), "r"(1ULL) : "memory");
+	second = clock_second();
 	/* A store a second, not one a packet. */
-	if (cell->last_hit != second)
-		cell->last_hit = second;
-}
-
-/* The place as constants: the verifier wants bounds of an offset, and all that leads to it again in detail.
- */
-#define POLICY_COUNT(TYPE, answer)                                                                           \
-	do {                                                                                                 \
-		__u32 index = (answer)->hit_index;                                                           \
-		TYPE *bucket;                                                                                \
-                                                                                                             \
-		if (!(answer)->table)                                                                        \
-			break;                                                                               \
-		bucket = bpf_map_lookup_elem((answer)->table, &index);                                       \
-		if (!bucket)                                                                                 \
-			break;                                                                               \
-		if ((answer)->hit_place & 1)                                                                 \
-			policy_count(&bucket->cells[0], (answer)->second);                                   \
-		else if ((answer)->hit_place & 2)                                                            \
-			policy_count(&bucket->cells[1], (answer)->second);                                   \
-		else if ((answer)->hit_place & 4)                                                            \
-			policy_count(&bucket->cells[2], (answer)->second);                                   \
-		else if ((answer)->hit_place & 8)                                                            \
-			policy_count(&bucket->cells[3], (answer)->second);                                   \
-	} while (0)
-
-/* Count a packet that was dropped because its source is blocked. For answers whose kinds have BLOCK. */
-static __always_inline void policy_count_ipv4(const struct policy_answer *answer)
-{
-	POLICY_COUNT(struct fastpath_policy_bucket4, answer);
-}
-
-static __always_inline void policy_count_ipv6(const struct policy_answer *answer)
-{
-	POLICY_COUNT(struct fastpath_policy_bucket6, answer);
+	if (record->last_hit != second)
+		record->last_hit = second;
 }
 
 #endif /* FASTPATH_POLICY_TABLE_H */

@@ -4,23 +4,27 @@ import FastpathKernel
 import FastpathLab
 
 /// What a look-up in the policy table costs, beside the kernel's hash and LPM trie, and what its changes cost. Each run
-/// takes one of 65,536 sources at random, so that neither caches nor branch predictor know what comes.
+/// takes one of 65,536 sources at random, so that neither caches nor branch predictor know what comes; or one source
+/// again and again, as in a flood from one address.
 public struct PolicyCost: Hashable, Sendable {
     /// A look-up, less a run without.
     public struct LookUp: Hashable, Sendable {
         public var sweep: PolicyProbe.Sweep
         public var isHit: Bool
+        /// One source again and again.
+        public var isRepeated: Bool
         public var net: Figure
     }
 
-    /// Entries in the table: for IPv4, and as many for IPv6 in a table of their own.
+    /// Entries for IPv4, and as many for IPv6 in a table of their own.
     public let size: Int
     public var lookUps: [LookUp] = []
-    /// Bytes of all maps.
-    public var bytes4 = 0
-    public var bytes6 = 0
+    /// Of all maps of a table with room for so many.
+    public var bytes = 0
     public var build4: Figure
     public var build6: Figure
+    /// All entries of the IPv4 list once more, and a tenth of them by others, in one step.
+    public var replace: Figure
     /// Adding one entry, and removing it.
     public var change: Figure
 
@@ -28,10 +32,11 @@ public struct PolicyCost: Hashable, Sendable {
         self.size = size
         build4 = Figure("policy.\(size).build_ipv4", .milliseconds)
         build6 = Figure("policy.\(size).build_ipv6", .milliseconds)
+        replace = Figure("policy.\(size).replace_ipv4", .milliseconds)
         change = Figure("policy.\(size).change", .milliseconds)
     }
 
-    var figures: [Figure] { lookUps.map(\.net) + [build4, build6, change] }
+    var figures: [Figure] { lookUps.map(\.net) + [build4, build6, replace, change] }
 
     /// Of the tables.
     static let sizes = [1_000, 100_000, 1_000_000]
@@ -42,19 +47,23 @@ public struct PolicyCost: Hashable, Sendable {
         try pinned(toCPU: bench.settings.cpu) { () throws(Failure) in
             for (number, size) in sizes.enumerated() {
                 var random = SeededGenerator(seed: bench.settings.seed)
-                let table = try PolicyTable.make()
-                let probe = try PolicyProbe(table, hash: size, trie: size)
-                let sweeps = PolicyProbe.Sweep.allCases
-                try BenchPrograms.keepReady(sweeps.map(probe.program), in: laboratory)
                 let lists = PolicyLists(size: size, &random)
                 var cost = PolicyCost(size: size)
-                try cost.measureBuilding(table, lists, rounds: bench.settings.isQuick ? 1 : 5)
-                try cost.measureChanges(table, &random)
-                try probe.setYardsticks(lists.ipv4)
-                try cost.measureLookUps(probe, lists, rounds: rounds, &random) { (round) throws(Failure) in
-                    try Interruption.check()
-                    bench.progress(
-                        .init(section: .policy, done: number * rounds + round, total: sizes.count * rounds))
+                for family in [IPPrefix.Family.ipv4, .ipv6] {
+                    let list = family == .ipv4 ? lists.ipv4 : lists.ipv6
+                    let table = try cost.measureBuilding(list, rounds: bench.settings.isQuick ? 1 : 5)
+                    let probe = try PolicyProbe(table, hash: size, trie: size)
+                    let sweeps = cost.sweeps(family)
+                    try BenchPrograms.keepReady(sweeps.map(probe.program), in: laboratory)
+                    if family == .ipv4 {
+                        try cost.measureChanges(table, lists, &random)
+                        try probe.setYardsticks(lists.ipv4)
+                    }
+                    try cost.measureLookUps(probe, lists, family, rounds: rounds, &random) { (round) throws(Failure) in
+                        try Interruption.check()
+                        let done = (2 * number + (family == .ipv4 ? 0 : 1)) * rounds + round
+                        bench.progress(.init(section: .policy, done: done, total: 2 * sizes.count * rounds))
+                    }
                 }
                 costs.append(cost)
             }
@@ -62,64 +71,77 @@ public struct PolicyCost: Hashable, Sendable {
         return costs
     }
 
-    private mutating func measureBuilding(
-        _ table: PolicyTable, _ lists: PolicyLists, rounds: Int
-    ) throws(Failure) {
-        let ipv4 = lists.ipv4.map { PolicyTableEntry($0, .block) }
-        let ipv6 = lists.ipv6.map { PolicyTableEntry($0, .block) }
-        for _ in 0..<rounds {
+    /// The last table that was built, with the list in it.
+    private mutating func measureBuilding(_ list: [IPPrefix], rounds: Int) throws(Failure) -> PolicyTable {
+        let changes = list.map { PolicyTableChange($0, .block) }
+        var table = try PolicyTable.make(capacity: list.count)
+        bytes = table.statistics.bytes
+        for round in 0..<rounds {
             try Interruption.check()
-            build6.samples.append(try milliseconds { () throws(Failure) in try table.replace(with: ipv6) })
-            bytes6 = table.statistics(.ipv6).bytes
-            build4.samples.append(try milliseconds { () throws(Failure) in try table.replace(with: ipv4) })
-            bytes4 = table.statistics(.ipv4).bytes
+            if round > 0 { table = try PolicyTable.make(capacity: list.count) }
+            let time = try milliseconds { () throws(Failure) in try table.apply(changes, now: PolicyTable.now()) }
+            if list[0].family == .ipv4 { build4.samples.append(time) } else { build6.samples.append(time) }
         }
-        // Both, for the look-ups.
-        try table.replace(with: ipv4 + ipv6)
+        return table
     }
 
-    private mutating func measureChanges(_ table: PolicyTable, _ random: inout SeededGenerator) throws(Failure) {
+    private mutating func measureChanges(
+        _ table: PolicyTable, _ lists: PolicyLists, _ random: inout SeededGenerator
+    ) throws(Failure) {
+        // A tenth goes and comes back.
+        let all = lists.ipv4.map { PolicyTableChange($0, .block) }
+        let without = lists.ipv4.enumerated().map {
+            PolicyTableChange($0.element, .block, expiry: $0.offset % 10 == 0 ? nil : .never)
+        }
+        for changes in [without, all] {
+            replace.samples.append(
+                try milliseconds { () throws(Failure) in try table.apply(changes, now: PolicyTable.now()) })
+        }
+        // There is no room left: one makes room for another.
+        try table.apply([PolicyTableChange(lists.ipv4[0], .block, expiry: nil)], now: PolicyTable.now())
+        try table.apply([PolicyTableChange(lists.ipv4[0], .block)], now: PolicyTable.now())
         for _ in 0..<200 {
-            let address = IPPrefix(ipv4: UInt32.random(in: 0...UInt32.max, using: &random))
+            let prefix = lists.ipv4[Int.random(in: lists.ipv4.indices, using: &random)]
             let now = PolicyTable.now()
             let time = try milliseconds { () throws(Failure) in
-                try table.set(PolicyTableEntry(address, .allow), now: now)
-                try table.remove(address, .allow, now: now)
+                try table.apply([PolicyTableChange(prefix, .allow)], now: now)
+                try table.apply([PolicyTableChange(prefix, .allow, expiry: nil)], now: now)
             }
             change.samples.append(time / 2)
         }
     }
 
+    private func sweeps(_ family: IPPrefix.Family) -> [PolicyProbe.Sweep] {
+        family == .ipv4 ? [.none, .ipv4, .hash, .trie] : [.none, .ipv6]
+    }
+
     private mutating func measureLookUps(
-        _ probe: PolicyProbe, _ lists: PolicyLists, rounds: Int, _ random: inout SeededGenerator,
-        progress: (Int) throws(Failure) -> Void
+        _ probe: PolicyProbe, _ lists: PolicyLists, _ family: IPPrefix.Family, rounds: Int,
+        _ random: inout SeededGenerator, progress: (Int) throws(Failure) -> Void
     ) throws(Failure) {
         let repetitions = 65_536
-        for isHit in [false, true] {
-            for sweep in PolicyProbe.Sweep.allCases where sweep != .none {
-                let name = "policy.\(size).\(sweep.rawValue).\(isHit ? "hit" : "miss")"
-                lookUps.append(LookUp(sweep: sweep, isHit: isHit, net: Figure(name, .nanoseconds)))
+        let sweeps = sweeps(family)
+        for (isHit, isRepeated) in [(false, false), (true, false), (false, true), (true, true)] {
+            let first = lookUps.count
+            for sweep in sweeps where sweep != .none {
+                let name =
+                    "policy.\(size).\(sweep.rawValue).\(isHit ? "hit" : "miss")\(isRepeated ? ".repeated" : "")"
+                lookUps.append(
+                    LookUp(sweep: sweep, isHit: isHit, isRepeated: isRepeated, net: Figure(name, .nanoseconds)))
             }
-        }
-        for round in 0..<rounds {
-            try progress(round)
-            for family in [IPPrefix.Family.ipv4, .ipv6] {
-                for isHit in [false, true] {
-                    let sources = lists.sources(family, isHit: isHit, count: PolicyProbe.sourceCount, &random)
-                    probe.setSources(sources)
-                    let sweeps: [PolicyProbe.Sweep] = family == .ipv4 ? [.none, .ipv4, .hash, .trie] : [.none, .ipv6]
-                    let bursts = try Bursts(of: sweeps.count) { (index) throws(Failure) in
-                        Double(try probe.run(sweeps[index], count: repetitions))
-                    }
-                    for (index, sweep) in sweeps.enumerated() where sweep != .none {
-                        guard let place = lookUps.firstIndex(where: { $0.sweep == sweep && $0.isHit == isHit })
-                        else { continue }
-                        lookUps[place].net.samples.append(bursts.best[index] - bursts.best[0])
-                    }
+            for round in 0..<rounds {
+                try progress(round)
+                probe.setSources(
+                    lists.sources(family, isHit: isHit, count: isRepeated ? 1 : PolicyProbe.sourceCount, &random))
+                let bursts = try Bursts(of: sweeps.count) { (index) throws(Failure) in
+                    Double(try probe.run(sweeps[index], count: repetitions))
+                }
+                for index in 1..<sweeps.count {
+                    lookUps[first + index - 1].net.samples.append(bursts.best[index] - bursts.best[0])
                 }
             }
         }
-        let wrong = try probe.wrong()
+        let wrong = probe.wrong()
         guard wrong.count == 0 else {
             throw unexpected(
                 "measure the policy table", on: "\(size) entries", because: "\(wrong.count) answers are wrong")

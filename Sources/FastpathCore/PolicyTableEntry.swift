@@ -20,35 +20,54 @@ public struct PolicyKinds: OptionSet, Hashable, Sendable {
     public var each: [PolicyKinds] { [.block, .allow, .trust].filter(contains) }
 }
 
-/// What the policy table is told about a prefix.
-public struct PolicyTableEntry: Hashable, Sendable {
-    public var prefix: IPPrefix
-    /// More than one is as good as an entry for each.
-    public var kinds: PolicyKinds
-    /// The second of the boot-time clock from which on it no longer counts; nil: it stays.
-    public var expiry: UInt32?
+/// How long an entry counts.
+public enum PolicyExpiry: Hashable, Sendable {
+    /// For good.
+    case never
+    /// Up to this second of the boot-time clock (CLOCK_BOOTTIME), and not in it.
+    case second(UInt32)
 
-    public init(_ prefix: IPPrefix, _ kinds: PolicyKinds, expiry: UInt32? = nil) {
+    /// Does the entry count at a second of the boot-time clock?
+    public func isLive(at second: UInt32) -> Bool {
+        switch self {
+        case .never: true
+        case .second(let end): second < end
+        }
+    }
+}
+
+/// What the policy table is told of one prefix and one kind.
+public struct PolicyTableChange: Hashable, Sendable {
+    public var prefix: IPPrefix
+    /// Exactly one.
+    public var kind: PolicyKinds
+    /// nil: the entry is removed. Else it is there, its hits stay if it was.
+    public var expiry: PolicyExpiry?
+
+    public init(_ prefix: IPPrefix, _ kind: PolicyKinds, expiry: PolicyExpiry? = .never) {
         self.prefix = prefix
-        self.kinds = kinds
+        self.kind = kind
         self.expiry = expiry
     }
-
-    /// Does it count at a second of the boot-time clock?
-    public func isLive(at second: UInt32) -> Bool { expiry.map { second < $0 } ?? true }
 }
 
 /// What the policy table holds of one prefix and one kind.
 public struct PolicyTableRecord: Hashable, Sendable {
-    /// With exactly one kind.
-    public var entry: PolicyTableEntry
-    /// Packets dropped because of it.
+    public var prefix: IPPrefix
+    /// Exactly one.
+    public var kind: PolicyKinds
+    public var expiry: PolicyExpiry
+    /// Packets dropped because of it; 0 for all kinds but block.
     public var hits: UInt64
     /// The second of the boot-time clock of the last of them, or nil.
     public var lastHit: UInt32?
 
-    public init(entry: PolicyTableEntry, hits: UInt64, lastHit: UInt32?) {
-        self.entry = entry
+    public init(
+        _ prefix: IPPrefix, _ kind: PolicyKinds, expiry: PolicyExpiry, hits: UInt64 = 0, lastHit: UInt32? = nil
+    ) {
+        self.prefix = prefix
+        self.kind = kind
+        self.expiry = expiry
         self.hits = hits
         self.lastHit = lastHit
     }

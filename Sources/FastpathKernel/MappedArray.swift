@@ -29,21 +29,20 @@ public final class MappedArray {
 
     deinit { munmap(memory, max(byteCount, 1)) }
 
-    /// A new array map. `isInner`: for a map of maps whose other maps have other sizes.
-    static func make(_ name: String, valueSize: Int, capacity: Int, isInner: Bool) throws(Failure) -> BPFMap {
+    /// A new array map.
+    static func make(_ name: String, valueSize: Int, capacity: Int) throws(Failure) -> BPFMap {
         _ = LibBPFLog.installed
         guard let entries = UInt32(exactly: capacity) else {
             throw Failure(
-                .mapFull(capacity: Int(UInt32.max)), tried: "make a policy map", on: "\(capacity) buckets",
-                because: "a map has at most \(UInt32.max) entries", next: "Import fewer entries.")
+                .mapFull(capacity: Int(UInt32.max)), tried: "make a policy map", on: "\(name), \(capacity) elements",
+                because: "a map has at most \(UInt32.max) elements", next: "Import fewer entries.")
         }
         var options = bpf_map_create_opts()
         options.sz = optionsSize(upTo: \bpf_map_create_opts.map_ifindex)
-        options.map_flags = UInt32(BPF_F_MMAPABLE) | (isInner ? UInt32(BPF_F_INNER_MAP) : 0)
+        options.map_flags = UInt32(BPF_F_MMAPABLE)
         let fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, name, 4, UInt32(valueSize), entries, &options)
         return try BPFMap(
             owning: check(
-                fd, "make a policy map", on: "\(name), \(capacity) buckets",
-                next: isInner ? "Linux 5.10 or newer and free memory are needed." : "Run it as root."))
+                fd, "make a policy map", on: "\(name), \(capacity) elements", next: "Run it as root, with free memory."))
     }
 }

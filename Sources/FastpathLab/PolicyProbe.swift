@@ -57,6 +57,7 @@ public final class PolicyProbe {
     private let programs: [Sweep: Program]
     private let object: LoadedObject
     private let sources: MappedArray
+    private let result: MappedArray
 
     /// `capacities`: entries of the kernel's hash and trie.
     public init(_ table: PolicyTable, hash: Int = 1, trie: Int = 1) throws(Failure) {
@@ -66,6 +67,7 @@ public final class PolicyProbe {
                 maps: table.maps, capacities: [FASTPATH_PROBE_HASH_MAP: hash, FASTPATH_PROBE_TRIE_MAP: trie]))
         frameProgram = try object.program(FASTPATH_PROBE_PROGRAM)
         sources = try MappedArray(object.map(FASTPATH_PROBE_SOURCES_MAP))
+        result = try MappedArray(object.map(FASTPATH_PROBE_RESULT_MAP))
         var programs: [Sweep: Program] = [:]
         for sweep in Sweep.allCases { programs[sweep] = try object.program(sweep.program) }
         self.programs = programs
@@ -73,9 +75,11 @@ public final class PolicyProbe {
 
     public func program(_ sweep: Sweep) -> Program { programs[sweep] ?? frameProgram }
 
-    /// Fills the sources, in turn until there are enough.
+    /// Fills the sources, in turn until there are enough. One alone is taken again and again from the same place.
     public func setSources(_ sources: [Source]) {
         guard !sources.isEmpty else { return }
+        let mask = UInt64(sources.count == 1 ? 0 : Self.sourceCount - 1)
+        result.memory.assumingMemoryBound(to: fastpath_probe_result.self).pointee.mask = mask
         let cells = self.sources.memory.assumingMemoryBound(to: fastpath_probe_source.self)
         for index in 0..<Self.sourceCount {
             let source = sources[index % sources.count]
@@ -106,9 +110,8 @@ public final class PolicyProbe {
     }
 
     /// What was wrong in all sweeps so far.
-    public func wrong() throws(Failure) -> Wrong {
-        let value = try object.map(FASTPATH_PROBE_RESULT_MAP).lookup(key: [0, 0, 0, 0]) ?? []
-        let result = value.withUnsafeBytes { $0.loadUnaligned(as: fastpath_probe_result.self) }
+    public func wrong() -> Wrong {
+        let result = result.memory.assumingMemoryBound(to: fastpath_probe_result.self).pointee
         return Wrong(
             count: result.wrong, address: UInt128(result.high) << 64 | UInt128(result.low),
             kinds: PolicyKinds(rawValue: UInt8(truncatingIfNeeded: result.kinds)))

@@ -66,14 +66,12 @@ int policy_probe(struct xdp_md *ctx)
 	struct ethhdr *ethernet = (void *)(long)ctx->data;
 	struct iphdr *ip = (void *)(ethernet + 1);
 	struct ipv6hdr *ip6 = (void *)(ethernet + 1);
-	struct policy_answer answer = {};
+	struct policy_answer answer;
 
 	if ((void *)(ip + 1) > end)
 		return FASTPATH_PROBE_NO_SOURCE;
 	if (ethernet->h_proto == bpf_htons(ETHERTYPE_IPV4)) {
-		answer = policy_lookup_ipv4(ip->saddr);
-		if (is_blocked(&answer))
-			policy_count_ipv4(&answer);
+		answer = policy_look_up4(bpf_ntohl(ip->saddr));
 	} else {
 		__u64 high, low;
 
@@ -83,10 +81,10 @@ int policy_probe(struct xdp_md *ctx)
 		       bpf_ntohl(ip6->saddr.in6_u.u6_addr32[1]);
 		low = (__u64)bpf_ntohl(ip6->saddr.in6_u.u6_addr32[2]) << 32 |
 		      bpf_ntohl(ip6->saddr.in6_u.u6_addr32[3]);
-		answer = policy_lookup_ipv6(high, low);
-		if (is_blocked(&answer))
-			policy_count_ipv6(&answer);
+		answer = policy_look_up6(high, low);
 	}
+	if (is_blocked(&answer))
+		policy_count_hit(answer.record);
 	return answer.kinds;
 }
 
@@ -97,13 +95,18 @@ static __u64 random_state = 88172645463325252ULL;
 static __always_inline const struct fastpath_probe_source *next_source(void)
 {
 	__u64 x = *(volatile __u64 *)&random_state;
-	__u32 index;
+	const struct fastpath_probe_result *result;
+	__u32 index = 0;
+
+	result = bpf_map_lookup_elem(&probe_result, &index);
+	if (!result)
+		return NULL;
 
 	x ^= x << 13;
 	x ^= x >> 7;
 	x ^= x << 17;
 	*(volatile __u64 *)&random_state = x;
-	index = (x >> 20) & (FASTPATH_PROBE_COUNT - 1);
+	index = (x >> 20) & result->mask;
 	return bpf_map_lookup_elem(&probe_sources, &index);
 }
 
@@ -147,9 +150,9 @@ int policy_sweep4(struct xdp_md *ctx __attribute__((unused)))
 
 	if (!source)
 		return FASTPATH_PROBE_NO_SOURCE;
-	answer = policy_lookup_ipv4(bpf_htonl(source->low));
+	answer = policy_look_up4(source->low);
 	if (is_blocked(&answer))
-		policy_count_ipv4(&answer);
+		policy_count_hit(answer.record);
 	return compare(source, answer.kinds);
 }
 
@@ -161,9 +164,9 @@ int policy_sweep6(struct xdp_md *ctx __attribute__((unused)))
 
 	if (!source)
 		return FASTPATH_PROBE_NO_SOURCE;
-	answer = policy_lookup_ipv6(source->high, source->low);
+	answer = policy_look_up6(source->high, source->low);
 	if (is_blocked(&answer))
-		policy_count_ipv6(&answer);
+		policy_count_hit(answer.record);
 	return compare(source, answer.kinds);
 }
 

@@ -94,6 +94,8 @@ struct fastpath_probe_source {
 
 /* Answers of sweeps that had what they may not have, or lacked what they must have; and the last of them. */
 struct fastpath_probe_result {
+	/* User space writes: how many of the sources are taken, a power of two, less 1. */
+	uint64_t mask;
 	uint64_t wrong;
 	uint64_t high;
 	uint64_t low;

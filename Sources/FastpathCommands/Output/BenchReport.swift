@@ -77,14 +77,15 @@ extension Bench.Report {
         guard let first = policy.first else { return nil }
         var table = Table([.left("POLICY TABLE, NS A LOOK-UP")] + policy.map { .right(Format.count(UInt64($0.size))) })
         for (index, lookUp) in first.lookUps.enumerated() {
-            let name = "\(lookUp.sweep.rawValue), \(lookUp.isHit ? "hit" : "miss")"
+            let name =
+                "\(lookUp.sweep.rawValue), \(lookUp.isHit ? "hit" : "miss")\(lookUp.isRepeated ? ", one source" : "")"
             table.add([Styled(name)] + policy.map { cell($0.lookUps[index].net, places: 0) })
         }
         table.add(["build IPv4, ms"] + policy.map { cell($0.build4) })
         table.add(["build IPv6, ms"] + policy.map { cell($0.build6) })
+        table.add(["replace a tenth, ms"] + policy.map { cell($0.replace) })
         table.add(["one change, ms"] + policy.map { cell($0.change, places: 4) })
-        table.add(["bytes IPv4"] + policy.map { Styled(Format.count(UInt64($0.bytes4))) })
-        table.add(["bytes IPv6"] + policy.map { Styled(Format.count(UInt64($0.bytes6))) })
+        table.add(["bytes"] + policy.map { Styled(Format.count(UInt64($0.bytes))) })
         return table
     }
 
