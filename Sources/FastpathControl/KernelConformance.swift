@@ -4,25 +4,36 @@ import FastpathKernel
 
 extension AddressMap: PolicyMapPort {}
 
+extension PolicyTable: PolicyTablePort {
+    public var id: UInt32 { maps[Self.mapNames[0]]?.id ?? 0 }
+    public var prefixCount: Int { statistics.prefixes }
+    public var bytes: Int { statistics.bytes }
+}
+
 extension KernelEdges: EdgeKernelPort {
     public func attach(
-        _ interface: InterfaceID, object: String?, policy: [PolicyKind: AddressMap], table: NoPolicyTable?,
+        _ interface: InterfaceID, object: String?, policy: [PolicyKind: AddressMap], table: PolicyTable?,
         settings: FilterSettings, mode: ModeRequest, force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
-        try attach(interface, object: object, policy: policy, settings: settings, modes: mode.modes, force: force)
+        try attach(interface, object: object, policy: policy, table: table?.maps ?? [:], settings: settings, modes: mode.modes, force: force)
     }
 
-    // No program of this version reads a policy table.
+    /// The one place that says so. The switches of this version have none for it.
     public func readsPolicyTable(_ settings: FilterSettings) -> Bool { false }
-    public func sharedPolicyTable() -> NoPolicyTable? { nil }
-    public func policyTable(of edge: EdgeState) -> NoPolicyTable? { nil }
-    public func policyTableBytes(capacity: Int) -> Int { 0 }
-    public func share(_ table: NoPolicyTable) {}
-    public func makePolicyTable(capacity: Int) throws(Failure) -> NoPolicyTable {
-        throw Failure(
-            .unsupported, tried: "make the policy table", on: "\(capacity) prefixes",
-            because: "no program of this version reads one", next: "Leave --policy-capacity out.")
+
+    public func sharedPolicyTable() throws(Failure) -> PolicyTable? {
+        guard let maps = try sharedTableMaps(PolicyTable.mapNames) else { return nil }
+        return try PolicyTable(maps: maps)
     }
+
+    public func policyTable(of edge: EdgeState) throws(Failure) -> PolicyTable? {
+        guard let maps = try tableMaps(PolicyTable.mapNames, of: edge) else { return nil }
+        return try PolicyTable(maps: maps)
+    }
+
+    public func makePolicyTable(capacity: Int) throws(Failure) -> PolicyTable { try .make(capacity: capacity) }
+    public func policyTableBytes(capacity: Int) -> Int { PolicyTable.bytes(capacity: capacity) }
+    public func share(_ table: PolicyTable) throws(Failure) { try shareTable(table.maps, id: table.id) }
 }
 
 extension ModeRequest {
@@ -34,16 +45,4 @@ extension ModeRequest {
         case .generic: [.generic]
         }
     }
-}
-
-/// There is none.
-public enum NoPolicyTable: PolicyTablePort {
-    public var id: UInt32 { switch self {} }
-    public var capacity: Int { switch self {} }
-    public var prefixCount: Int { switch self {} }
-    public var bytes: Int { switch self {} }
-    public func apply(_ changes: [PolicyTableChange], now: UInt32, progress: (Int) -> Void) {}
-    public func records() -> [PolicyTableRecord] { switch self {} }
-    public func sweep(now: UInt32) -> Int { switch self {} }
-    public func repairIfNeeded() -> Bool { switch self {} }
 }

@@ -90,7 +90,7 @@ struct TableKeeper<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     func settle(
         _ table: Kernel.Table, to projection: [PolicyTableChange], progress: (Int) -> Void = { _ in }
     ) throws(Failure) -> Int {
-        try table.repairIfNeeded()
+        try table.repairIfNeeded(now: now.boot)
         var held: [TableKey: PolicyExpiry] = [:]
         for record in try table.records() { held[TableKey(record.prefix, record.kind)] = record.expiry }
         var changes = projection.filter { wanted in
