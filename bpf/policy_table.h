@@ -74,13 +74,15 @@ static __always_inline __u32 policy_live(const struct fastpath_policy_record *re
 	block = POLICY_LOAD32(ends[0]);
 	allow = POLICY_LOAD32(ends[1]);
 	trust = POLICY_LOAD32(ends[2]);
-	kinds = policy_for_good(block) * FASTPATH_POLICY_BLOCK | policy_for_good(allow) * FASTPATH_POLICY_ALLOW |
+	kinds = policy_for_good(block) * FASTPATH_POLICY_BLOCK |
+		policy_for_good(allow) * FASTPATH_POLICY_ALLOW |
 		policy_for_good(trust) * FASTPATH_POLICY_TRUST;
 	/* An end plus 1 is 0 or 1 where the clock does not matter. */
 	if ((__u32)((__u32)(block + 1) | (__u32)(allow + 1) | (__u32)(trust + 1)) <= 1)
 		return kinds;
 	second = clock_second();
-	return ((second - block) >> 63) * FASTPATH_POLICY_BLOCK | ((second - allow) >> 63) * FASTPATH_POLICY_ALLOW |
+	return ((second - block) >> 63) * FASTPATH_POLICY_BLOCK |
+	       ((second - allow) >> 63) * FASTPATH_POLICY_ALLOW |
 	       ((second - trust) >> 63) * FASTPATH_POLICY_TRUST;
 }
 
@@ -251,7 +253,8 @@ static __always_inline struct policy_answer policy_look_up4(__u32 address)
 	if (!index)
 		return answer;
 	record = bpf_map_lookup_elem(&policy_records, &index);
-	if (record && (index == single || index == network || index == wide) && !POLICY_LOAD32(record->parent)) {
+	if (record && (index == single || index == network || index == wide) &&
+	    !POLICY_LOAD32(record->parent)) {
 		answer.kinds = policy_live(record, generation);
 		answer.record = index;
 		return answer;
@@ -340,7 +343,8 @@ __noinline __u64 policy_eight6(__u64 high, __u64 low, __u64 lengths, __u32 is_lo
 	return answer;
 }
 
-/* The same for all lengths that end in a half of the address: eight times eight, as the verifier counts each turn. */
+/* The same for all lengths that end in a half of the address: eight times eight, as the verifier counts each
+ * turn. */
 __noinline __u64 policy_gather6(__u64 high, __u64 low, __u64 lengths, __u32 is_low, __u64 generation)
 {
 	__u64 answer = 0;
@@ -376,7 +380,8 @@ static __always_inline struct policy_answer policy_look_up6(__u64 high, __u64 lo
 	answer = policy_gather6(high, low, lengths.low, 1, generation);
 	answer = policy_join(answer, policy_gather6(high, low, lengths.high, 0, generation));
 	if (all)
-		answer = policy_join(answer, policy_pack(all, policy_ask(all, generation) & FASTPATH_POLICY_KINDS));
+		answer = policy_join(answer,
+				     policy_pack(all, policy_ask(all, generation) & FASTPATH_POLICY_KINDS));
 	return policy_unpack(answer);
 }
 

@@ -15,7 +15,9 @@ extension KernelEdges: EdgeKernelPort {
         _ interface: InterfaceID, object: String?, policy: [PolicyKind: AddressMap], table: PolicyTable?,
         settings: FilterSettings, mode: ModeRequest, force: Bool
     ) throws(Failure) -> (EdgeState, notes: [String]) {
-        try attach(interface, object: object, policy: policy, table: table?.maps ?? [:], settings: settings, modes: mode.modes, force: force)
+        try attach(
+            interface, object: object, policy: policy, table: table?.maps ?? [:], settings: settings, modes: mode.modes,
+            force: force)
     }
 
     /// The one place that says so. The switches of this version have none for it.

@@ -43,6 +43,7 @@ public final class MappedArray {
         let fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, name, 4, UInt32(valueSize), entries, &options)
         return try BPFMap(
             owning: check(
-                fd, "make a policy map", on: "\(name), \(capacity) elements", next: "Run it as root, with free memory."))
+                fd, "make a policy map", on: "\(name), \(capacity) elements", next: "Run it as root, with free memory.")
+        )
     }
 }

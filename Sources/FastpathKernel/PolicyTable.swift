@@ -105,7 +105,9 @@ public final class PolicyTable {
         var arrays: [MappedArray] = [], ours: [String: BPFMap] = [:]
         for (name, size) in zip(Self.mapNames, Self.sizes) {
             guard let map = maps[name] else { throw refuse(name, "there is no such map") }
-            guard map.valueSize == size else { throw refuse(name, "its elements have another size than this version's") }
+            guard map.valueSize == size else {
+                throw refuse(name, "its elements have another size than this version's")
+            }
             arrays.append(try MappedArray(map))
             ours[name] = map
         }

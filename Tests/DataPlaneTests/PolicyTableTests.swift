@@ -65,7 +65,8 @@ import Testing
                 let address = IPPrefix(family: family, bits: wrong.address, length: family.width)
                 #expect(
                     wrong.count == before.count,
-                    "\(address): the program found \(wrong.kinds.rawValue), the list has \(kinds(of: address).rawValue)")
+                    "\(address): the program found \(wrong.kinds.rawValue), the list has \(kinds(of: address).rawValue)"
+                )
             }
             for address in addresses.prefix(200) {
                 #expect(try probe.kinds(of: address) == kinds(of: address), "\(address)")
@@ -82,8 +83,9 @@ import Testing
             #expect(!table.needsRepair)
             let some = Array(Set(entries.keys.map(\.prefix)).prefix(50))
             let found = table.find(some)
-            #expect(Set(found.map { Key(prefix: $0.prefix, kind: $0.kind) })
-                == Set(entries.keys.filter { some.contains($0.prefix) }))
+            #expect(
+                Set(found.map { Key(prefix: $0.prefix, kind: $0.kind) })
+                    == Set(entries.keys.filter { some.contains($0.prefix) }))
         }
     }
 

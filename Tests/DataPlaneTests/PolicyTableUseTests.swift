@@ -88,7 +88,9 @@ import Testing
         #expect(probe.wrong().count > 0)
     }
 
-    @Test("a whole list by another in one step: nobody sees half of it, or none", arguments: [IPPrefix.Family.ipv4, .ipv6])
+    @Test(
+        "a whole list by another in one step: nobody sees half of it, or none",
+        arguments: [IPPrefix.Family.ipv4, .ipv6])
     func atomicReplace(family: IPPrefix.Family) throws {
         let table = try PolicyTable.make(capacity: 4_000)
         let probe = try PolicyProbe(table)
@@ -155,7 +157,9 @@ import Testing
             let expiry = number % 3 == 0 ? PolicyExpiry.never : .second(.max - 5)
             try table.apply(
                 addresses.map { PolicyTableChange($0, .block, expiry: expiry) }
-                    + [PolicyTableChange(Self.around(addresses[0], 24), .allow, expiry: number % 2 == 0 ? .never : nil)],
+                    + [
+                        PolicyTableChange(Self.around(addresses[0], 24), .allow, expiry: number % 2 == 0 ? .never : nil)
+                    ],
                 now: Self.now)
         }
         for reader in readers { reader.join() }
@@ -182,7 +186,9 @@ import Testing
         #expect(throws: Failure.self) { try PolicyTable(maps: mixed) }
     }
 
-    @Test("a full table, of runs of neighbours and of random ones: all are found, and none beside", arguments: [1, 256, 0])
+    @Test(
+        "a full table, of runs of neighbours and of random ones: all are found, and none beside",
+        arguments: [1, 256, 0])
     func full(step: Int) throws {
         let count = 20_000
         let table = try PolicyTable.make(capacity: 2 * count)
@@ -236,7 +242,8 @@ import Testing
         try twin.expectAgreement(about: probes)
     }
 
-    @Test("a writer that dies behind any store: programs see all of the old or all of the new, and so does the next one")
+    @Test(
+        "a writer that dies behind any store: programs see all of the old or all of the new, and so does the next one")
     func death() throws {
         var prefixes = PolicyTableTests.Prefixes(seed: 77)
         let twin = try Twin(capacity: 200)
@@ -253,7 +260,8 @@ import Testing
             twin.note(changes)
             let after = twin.entries
             let probes = prefixes.probes(Array(Set(before.keys.map(\.prefix) + changes.map(\.prefix))), count: 0)
-            let back = after.keys.filter { before[$0] == nil }.map { PolicyTableChange($0.prefix, $0.kind, expiry: nil) }
+            let back =
+                after.keys.filter { before[$0] == nil }.map { PolicyTableChange($0.prefix, $0.kind, expiry: nil) }
                 + before.map { PolicyTableChange($0.key.prefix, $0.key.kind, expiry: $0.value) }
             var left = 0
             while true {

@@ -7,7 +7,9 @@ import Testing
 extension EndToEndTests {
     /// The policy table on the wire: prefixes, trust, sets, expiry, growth and hits, by packets and by commands.
     @Suite struct PolicyEndToEndTests {
-        @Test("a blocked prefix drops every source in it, a trusted address in it passes", arguments: [XDPMode.native, .generic])
+        @Test(
+            "a blocked prefix drops every source in it, a trusted address in it passes",
+            arguments: [XDPMode.native, .generic])
         func prefixesAndTrust(mode: XDPMode) throws {
             try EdgeLab.with { lab in
                 try lab.up(mode)

@@ -119,7 +119,8 @@ struct fastpath_policy_lengths6 {
  */
 #define FASTPATH_POLICY_REST 32
 
-/* A free record that rests has the next one that does in `low`, and in `high` the second when it was freed. */
+/* A free record that rests has the next one that does in `low`, and in `high` the second when it was freed.
+ */
 struct fastpath_policy_record {
 	/* The program's, on the drop path only: packets dropped because of the block entry. */
 	uint64_t hits;
@@ -172,7 +173,8 @@ struct fastpath_policy_control {
 	uint32_t blocks_fresh;
 	/* A free block, whose first word has the next one. */
 	uint32_t blocks_free;
-	/* Records taken out since the table was tidied: they left flags and blocks behind that only cost time and room. */
+	/* Records taken out since the table was tidied: they left flags and blocks behind that only cost time
+	 * and room. */
 	uint32_t stale;
 	uint32_t padding2[6];
 };
