@@ -90,7 +90,7 @@ struct KernelLists<Kernel: EdgeKernelPort> {
         var notFitted = 0
         for kind in PolicyKind.inPublicMaps { notFitted += try finishCapacityChange(kind) }
         guard let interrupted else {
-            try table?.repairIfNeeded()
+            try table?.repairIfNeeded(now: keeper.now.boot)
             return nil
         }
         var mending = Mending(interrupted: interrupted, restored: 0, notFitted: notFitted, strays: [])

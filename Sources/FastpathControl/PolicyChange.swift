@@ -44,20 +44,19 @@ struct Addition<Kernel: EdgeKernelPort> {
 
     var unrecordedCount: Int { added.count + byHand.count }
 
+    /// `recorded`: what the record has of the prefixes, and perhaps of others.
     init(
-        kind: PolicyKind, _ options: EntryOptions, _ lists: KernelLists<Kernel>, _ record: some PolicyRecord,
-        of prefixes: [IPPrefix], now: Moment
+        kind: PolicyKind, _ options: EntryOptions, _ lists: KernelLists<Kernel>, recorded rows: [PolicyEntry],
+        now: Moment
     ) throws(Failure) {
         self.kind = kind
         self.options = options
         self.now = now.wall
         self.lists = try lists.all(kind)
         missing = self.lists.map { _ in [] }
-        let rows = try record.entries(kind, of: prefixes)
         let (own, others) = (rows.filter { $0.set == options.set }, rows.filter { $0.set != options.set })
         inSet = Dictionary(own.map { ($0.prefix, $0) }) { first, _ in first }
         inOtherSets = Dictionary(grouping: others, by: \.prefix)
-        putting.reserveCapacity(prefixes.count - inSet.count)
     }
 
     func isRecorded(_ prefix: IPPrefix) -> Bool { inSet[prefix] != nil || inOtherSets[prefix] != nil }
@@ -119,6 +118,7 @@ extension PolicyControl {
             } else {
                 try put(change, removing: change.removing, &undo, report)
             }
+            if lists.table == nil { return nil }
             let changes = keeper(now).changes(live: change.putting + change.live, removed: change.removing)
             return try keeper(now).apply(changes, lists) { report(.applying, $0, changes.count) }
         } catch {

@@ -47,7 +47,8 @@ public struct PolicyControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: 
             for prefix in prefixes {
                 if let refusal = gate.refusal(of: prefix) { throw refusal.failure(prefix, tried: tried) }
             }
-            var addition = try Addition(kind: kind, options, lists, record, of: prefixes, now: now)
+            var addition = try Addition(
+                kind: kind, options, lists, recorded: record.entries(kind, of: prefixes), now: now)
             let held = try addition.lists.map { (list) throws(Failure) in try list.map.present(among: prefixes) }
             for prefix in prefixes { addition.take(prefix, isHeld: held.map { $0.contains(prefix) }) }
             let growth: TableGrowth?

@@ -27,7 +27,9 @@ extension PolicyControl {
             let before = try record.entries(kind, in: options.set)
             if prefixes.isEmpty { try refuseToEmpty(options, before) }
             let kept = Set(prefixes)
-            var addition = try Addition(kind: kind, options, lists, record, of: prefixes, now: now)
+            let isAlone = try record.sets(kind).allSatisfy { $0.name == options.set }
+            let rows = isAlone ? before : try record.entries(kind, of: prefixes)
+            var addition = try Addition(kind: kind, options, lists, recorded: rows, now: now)
             let held = try addition.lists.map { (list) throws(Failure) in try Set(list.map.prefixes()) }
             var isHeld = held.map { _ in false }
             for prefix in prefixes {
@@ -36,7 +38,9 @@ extension PolicyControl {
             }
             var change = addition.change
             change.removing = before.filter { !kept.contains($0.prefix) }
-            let others = try record.entries(kind, of: change.removing.map(\.prefix)).filter { $0.set != options.set }
+            let others =
+                isAlone
+                ? [] : try record.entries(kind, of: change.removing.map(\.prefix)).filter { $0.set != options.set }
             change.live += others
             let elsewhere = Set(others.map(\.prefix))
             for (list, held) in zip(addition.lists, held) {
@@ -105,7 +109,8 @@ extension PolicyControl {
         _ prefixes: [IPPrefix], into kind: PolicyKind, _ options: EntryOptions, _ lists: KernelLists<Kernel>,
         _ now: Moment, _ report: inout ImportReport
     ) throws(Failure) -> Addition<Kernel> {
-        var addition = try Addition(kind: kind, options, lists, record, of: prefixes, now: now)
+        var addition = try Addition(
+            kind: kind, options, lists, recorded: record.entries(kind, of: prefixes), now: now)
         let held = try addition.lists.map { (list) throws(Failure) in try Set(list.map.prefixes()) }
         var room = zip(addition.lists, held).map { $0.takesRecord ? $0.map.capacity - $1.count : .max }
         var isHeld = held.map { _ in false }

@@ -41,9 +41,9 @@ public protocol PolicyTablePort {
     /// Gives back the room of what has expired; how many entries.
     @discardableResult
     func sweep(now: UInt32) throws(Failure) -> Int
-    /// Puts right what a writer left that died. True if there was one.
+    /// Puts right what a writer left that died. True if there was one. `now`: second of the boot-time clock.
     @discardableResult
-    func repairIfNeeded() throws(Failure) -> Bool
+    func repairIfNeeded(now: UInt32) throws(Failure) -> Bool
 }
 
 /// The mode that `up` asks for.

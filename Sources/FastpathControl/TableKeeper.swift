@@ -48,29 +48,22 @@ struct TableKeeper<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     /// What a change of the record makes of the table. `live`: all entries of the kind that are there now and concern the
     /// prefixes; what was `removed` and has none of them is removed.
     func changes(live: [PolicyEntry], removed: [PolicyEntry]) -> [PolicyTableChange] {
-        var changes: [PolicyTableChange] = []
-        changes.reserveCapacity(live.count + removed.count)
-        var places: [IPPrefix: Int] = [:]
-        // A new list has each prefix once, and nothing is removed that is put: no need to look for it.
-        let areUnique = removed.isEmpty && live.isStrictlyOrdered
-        if !areUnique { places.reserveCapacity(live.count) }
-        var expiries: [Int64?] = []
+        // A set has each prefix once. Where one set is all there is, nobody need look for another's.
+        let set = live.first?.set ?? removed.first?.set
+        if live.allSatisfy({ $0.set == set }), removed.allSatisfy({ $0.set == set }) {
+            return live.map(change) + removed.map { PolicyTableChange($0.prefix, $0.kind.tableKind, expiry: nil) }
+        }
+        var last: [IPPrefix: PolicyEntry] = [:]
+        last.reserveCapacity(live.count)
         for entry in live {
-            if !areUnique, let place = places[entry.prefix] {
-                expiries[place] = Self.later(expiries[place], entry.expiry)
-                changes[place].expiry = expiry(expiries[place])
+            guard let before = last[entry.prefix] else {
+                last[entry.prefix] = entry
                 continue
             }
-            if !areUnique {
-                places[entry.prefix] = changes.count
-                expiries.append(entry.expiry)
-            }
-            changes.append(change(for: entry))
+            last[entry.prefix]?.expiry = Self.later(before.expiry, entry.expiry)
         }
-        for entry in removed where places[entry.prefix] == nil {
-            changes.append(PolicyTableChange(entry.prefix, entry.kind.tableKind, expiry: nil))
-        }
-        return changes
+        let gone = Set(removed.lazy.map { PolicyTableChange($0.prefix, $0.kind.tableKind, expiry: nil) })
+        return last.values.map(change) + gone.filter { last[$0.prefix] == nil }
     }
 
     private func change(for entry: PolicyEntry) -> PolicyTableChange {
@@ -90,7 +83,7 @@ struct TableKeeper<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     func settle(
         _ table: Kernel.Table, to projection: [PolicyTableChange], progress: (Int) -> Void = { _ in }
     ) throws(Failure) -> Int {
-        try table.repairIfNeeded()
+        try table.repairIfNeeded(now: now.boot)
         var held: [TableKey: PolicyExpiry] = [:]
         for record in try table.records() { held[TableKey(record.prefix, record.kind)] = record.expiry }
         var changes = projection.filter { wanted in
@@ -234,12 +227,5 @@ struct TableKeeper<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         }
         _ = try move(lists.readers.filter(\.isPinned), to: best, from: lists.table)
         return restored
-    }
-}
-
-extension [PolicyEntry] {
-    /// Does each prefix stand once, in order?
-    fileprivate var isStrictlyOrdered: Bool {
-        zip(self, dropFirst()).allSatisfy { $0.prefix < $1.prefix }
     }
 }

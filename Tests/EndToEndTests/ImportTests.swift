@@ -56,8 +56,8 @@ extension EndToEndTests {
                 for file in Self.files {
                     try Text.write(file.content, to: path)
                     for (source, ran) in [
-                        (path, try edge.run("block", "import", path)),
-                        ("standard input", try edge.shell("$EDGE block import - < $1", [path])),
+                        (path, try edge.run("block", "import", "--addresses-only", path)),
+                        ("standard input", try edge.shell("$EDGE block import --addresses-only - < $1", [path])),
                     ] {
                         #expect(ran.isDone, "\(file.name): \(ran)")
                         #expect(ran.lines.last == file.summary, "\(file.name): \(ran)")

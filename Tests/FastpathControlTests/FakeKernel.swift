@@ -143,9 +143,9 @@ final class FakeTable: PolicyTablePort {
         progress(changes.count)
     }
 
-    func records() -> [FastpathControl.PolicyTableRecord] {
+    func records() -> [PolicyTableRecord] {
         entries.map { key, expiry in
-            FastpathControl.PolicyTableRecord(
+            PolicyTableRecord(
                 key.prefix, key.kind, expiry: expiry, hits: hits[key]?.count ?? 0, lastHit: hits[key]?.last)
         }
     }
@@ -157,7 +157,7 @@ final class FakeTable: PolicyTablePort {
         return expired.count
     }
 
-    func repairIfNeeded() -> Bool {
+    func repairIfNeeded(now: UInt32) -> Bool {
         defer { isDamaged = false }
         return isDamaged
     }

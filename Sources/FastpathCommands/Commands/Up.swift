@@ -2,6 +2,7 @@
 import ArgumentParser
 import FastpathControl
 import FastpathCore
+import FastpathKernel
 
 struct Up: EdgeCommand {
     static let configuration = CommandConfiguration(
@@ -55,13 +56,10 @@ struct Up: EdgeCommand {
                 throw ValidationError("\(kind.capacityOption) must be from 1 to \(UInt32.max)")
             }
         }
-        if let policyCapacity, !(1...Self.largestTable).contains(policyCapacity) {
-            throw ValidationError("--policy-capacity must be from 1 to \(Self.largestTable)")
+        if let policyCapacity, !(1...PolicyTable.capacityLimit).contains(policyCapacity) {
+            throw ValidationError("--policy-capacity must be from 1 to \(PolicyTable.capacityLimit)")
         }
     }
-
-    /// More would not fit into the numbers of its records.
-    private static let largestTable = 1 << 26
 
     func run(_ context: Context) throws(Failure) -> Outcome {
         var capacities: [PolicyKind: Int] = [:]
