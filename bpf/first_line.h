@@ -91,13 +91,15 @@ ON_ITS_OWN int copied_line_has_version(void)
 {
 	const __u8 *places = sip_version_place;
 	struct line_copy *copy = line_copy();
+	__u64 length;
 
 	if (!copy)
 		return 1;
+	length = copy->line_length;
 #pragma clang loop unroll(disable)
-	for (__u32 probe = SIP_VERSION_LENGTH - 1; probe < FASTPATH_FIRST_LINE_LIMIT;
+	for (__u64 probe = SIP_VERSION_LENGTH - 1; probe < FASTPATH_FIRST_LINE_LIMIT;
 	     probe += SIP_VERSION_LENGTH) {
-		__u64 start = places[copy->bytes[probe]], length = copy->line_length, wrong;
+		__u64 start = places[copy->bytes[probe]], wrong;
 
 		if (probe >= length)
 			break;
@@ -135,7 +137,7 @@ ON_ITS_OWN int long_line_has_version(struct xdp_md *ctx, __u32 offset, __u32 len
 
 	line_length = count;
 #pragma clang loop unroll(disable)
-	for (__u32 i = FASTPATH_WINDOW_LENGTH; i < FASTPATH_FIRST_LINE_LIMIT; i += 8) {
+	for (__u32 i = FASTPATH_WINDOW_LENGTH; i < FASTPATH_FIRST_LINE_LIMIT && i < count; i += 8) {
 		__u64 ends = bytes_equal(*(const __u64 *)(copy->bytes + i), '\n');
 
 		if (!ends)
@@ -172,6 +174,8 @@ static __always_inline bool shows_version(struct xdp_md *ctx, __u64 on, struct s
 		return line.is_whole && ends_with_version(window->bytes, window->end, line.length, on);
 	}
 	line = line_in_window(ctx, sip, window);
+	if (!line.is_whole && settings.first_line_limit <= FASTPATH_WINDOW_LENGTH)
+		return sip_find_version(window->bytes, window->end) >= 0;
 	if (!line.is_whole)
 		return long_line_has_version(ctx, sip->payload_offset, sip->payload_length);
 	if (ends_with_version(window->bytes, window->end, line.length, on))

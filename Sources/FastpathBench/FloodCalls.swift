@@ -91,8 +91,26 @@ public struct FloodCalls: Hashable, Sendable {
         var figures: [Figure] { trunk.figures + phone.figures + [sent, server] }
     }
 
+    /// The trunk, by the rate of a flood from a blocked source.
+    public struct Point: Hashable, Sendable {
+        public let guardian: FloodGuard
+        /// Thousands of packets a second.
+        public let rate: Int
+        /// The share that was answered, 0 to 100.
+        public var answered: Figure
+
+        init(_ guardian: FloodGuard, _ rate: Int) {
+            (self.guardian, self.rate) = (guardian, rate)
+            answered = Figure("calls.curve.\(guardian.rawValue).\(rate).answered", .percent)
+        }
+    }
+
     /// The first is without a flood.
     public var rows: [Row]
+    /// For a picture.
+    public var curve = [FloodGuard.none, .nft, .edge].flatMap { guardian in
+        [25, 50, 100, 200, 400, 800].map { Point(guardian, $0) }
+    }
 
     init() {
         rows = [Row(nil, .frames, .edge)]
@@ -106,7 +124,7 @@ public struct FloodCalls: Hashable, Sendable {
         }
     }
 
-    var figures: [Figure] { rows.flatMap(\.figures) }
+    var figures: [Figure] { rows.flatMap(\.figures) + curve.map(\.answered) }
 
     var goals: [Goal] {
         guard let quiet = rows.first, !quiet.trunk.p99.samples.isEmpty else { return [] }
@@ -138,7 +156,7 @@ extension FloodCalls {
         let policy = FloodPolicy(
             network: network, blocked: IPPrefix(ipv4: blocked),
             trusted: IPPrefix(ipv4: network.interface(of: .trunk).address), command: bench.settings.command)
-        let total = rounds * calls.rows.count
+        let total = rounds * calls.rows.count + calls.curve.count
         var done = 0
         for _ in 0..<rounds {
             for index in calls.rows.indices {
@@ -153,6 +171,19 @@ extension FloodCalls {
                 done += 1
             }
         }
+        for index in calls.curve.indices {
+            bench.progress(.init(section: .calls, done: done, total: total))
+            try Interruption.check()
+            let point = calls.curve[index]
+            defer { policy.tearDown(point.guardian) }
+            try policy.setUp(point.guardian)
+            var row = Row(.blocklisted, .frames, point.guardian)
+            try row.measure(
+                network, from: blocked, cpu: bench.settings.cpu, rate: point.rate * 1_000,
+                for: .seconds(bench.settings.isQuick ? 2 : 4))
+            calls.curve[index].answered.samples = row.trunk.answered.samples
+            done += 1
+        }
         bench.progress(.init(section: .calls, done: total, total: total))
         return calls
     }
@@ -161,13 +192,13 @@ extension FloodCalls {
 extension FloodCalls.Row {
     /// `blocked`: the address of the flooder's interface, which is on the block list.
     fileprivate mutating func measure(
-        _ network: SIPNetwork, from blocked: UInt32, cpu: Int, for duration: Duration
+        _ network: SIPNetwork, from blocked: UInt32, cpu: Int, rate: Int? = nil, for duration: Duration
     ) throws(Failure) {
         let seconds = duration / .seconds(1)
         let before = network.server.cpuTime
         let start = ContinuousClock.now
         let flood = try self.flood.map { (flood) throws(Failure) in
-            try startFlood(flood, network, from: blocked, cpu: cpu, for: duration)
+            try startFlood(flood, network, from: blocked, cpu: cpu, rate: rate ?? means.rate, for: duration)
         }
         defer { flood?.stop() }
         let trunk = try network.sipp(.options, on: .trunk, port: 5060).start(
@@ -190,7 +221,8 @@ extension FloodCalls.Row {
     }
 
     private func startFlood(
-        _ flood: FloodCalls.Flood, _ network: SIPNetwork, from blocked: UInt32, cpu: Int, for duration: Duration
+        _ flood: FloodCalls.Flood, _ network: SIPNetwork, from blocked: UInt32, cpu: Int, rate: Int,
+        for duration: Duration
     ) throws(Failure) -> Worker<Sent> {
         let interface = network.interface(of: .flooder)
         let server = network.serverEndpoint(from: .flooder)
@@ -200,7 +232,7 @@ extension FloodCalls.Row {
         let local = Endpoint(mac: interface.mac, address: source, port: 5060)
         let payload = flood.payload(to: server, local: local)
         let limits = SendLimits(
-            count: Int(Double(means.rate) * (duration / .seconds(1))), duration: duration * 2, rate: means.rate)
+            count: Int(Double(rate) * (duration / .seconds(1))), duration: duration * 2, rate: rate)
         if means == .frames {
             return try LiveFlood(
                 from: interface, frame: Frame.udp(from: local, to: server, payload: payload), firstSource: source,
