@@ -28,8 +28,8 @@ enum Target: String, CaseIterable {
 
     /// Every line is an address, one more of it, bad or empty; what is printed is read as the same list.
     private static func feed(_ bytes: [UInt8]) {
-        for profile in Profile.allCases {
-            let list = AddressList(parsing: bytes, for: profile)
+        for addressesOnly in [false, true] {
+            let list = AddressList(parsing: bytes, addressesOnly: addressesOnly)
             let lines = bytes.count { $0 == 0x0a } + 1
             precondition(list.prefixes.count + list.duplicates + list.badLines.count <= lines)
             precondition(Set(list.prefixes).count == list.prefixes.count)
@@ -38,7 +38,7 @@ enum Target: String, CaseIterable {
                 precondition(bad.text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f })
             }
             let text = list.prefixes.map { "\($0)\n" }.joined()
-            let again = AddressList(parsing: Array(text.utf8), for: profile)
+            let again = AddressList(parsing: Array(text.utf8), addressesOnly: addressesOnly)
             precondition(again.prefixes == list.prefixes && again.badLines.isEmpty)
         }
     }
@@ -50,7 +50,7 @@ enum Target: String, CaseIterable {
             let settings = configuration.settings
             precondition(FilterSettings.firstLineLimits.contains(settings.firstLineLimit))
             precondition(!settings.ports.contains(0))
-            _ = settings.abi
+            precondition(FilterSettings(abi: settings.abi(secret: 0)) == settings, "\(settings)")
         } catch {
             precondition(error.subject.contains("fuzz.toml"), "\(error)")
             precondition(!error.reason.isEmpty && !error.next.isEmpty)
@@ -75,7 +75,8 @@ enum Target: String, CaseIterable {
             precondition(packet.frame.count <= packet.capturedLength + 12)
             let summary = FrameSummary(packet.frame)
             precondition((summary.firstLine ?? "").unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f })
-            _ = ReferenceFilter(settings: .carrier, blocked: [], allowed: [], hasSocket: false).judge(packet.frame)
+            var filter = ReferenceFilter(settings: .carrier)
+            _ = filter.judge(packet.frame)
         }
     }
 }
