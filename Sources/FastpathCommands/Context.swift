@@ -147,7 +147,7 @@ extension Output {
         if !growth.moved.isEmpty {
             text += "; the program was replaced on \(growth.moved.map(\.label).joined(separator: ", "))"
         }
-        note(text + ". Hits are counted anew.")
+        note(text + ".")
         for name in growth.otherObjects { warning(UpWarning.otherObject(interface: name).sentence) }
     }
 

@@ -82,6 +82,8 @@ public struct UpReport: Hashable, Sendable {
     public var notes: [String]
     /// The public maps.
     public var lists: [UpList]
+    /// Who reads them, and whether they can be written to.
+    public var publicMaps = PublicMapsState.read
     /// The policy table; nil where no interface reads one.
     public var table: UpTable?
     /// Entries that are recorded, by kind.
@@ -102,10 +104,14 @@ public struct UpList: Hashable, Sendable {
     public var capacity: Int
     /// The shared list's capacity before; nil where there was no shared list.
     public var capacityBefore: Int?
-    /// Taken into the record from a program that `ip link` had loaded.
+    /// Taken into the record: from a program that `ip link` had loaded, or written by hand to a map that is frozen now.
     public var adopted: Int
     /// In the shared list, written by hand: in force, not recorded.
     public var byHand: Int
+    /// No program reads it: it is empty, and frozen.
+    public var isFrozen = false
+    /// Does it hold what is recorded? Else only what was written by hand.
+    public var takesRecord = true
 }
 
 /// The policy table after `up`.
@@ -131,6 +137,10 @@ public enum UpWarning: Hashable, Sendable {
     case firstNativeAttach
     /// The interface ran another object than the one that was put there with the new lists.
     case otherObject(interface: String)
+    /// Programs do not read the public maps, which are not frozen all the same.
+    case mapsNotFrozen(PublicMapsState)
+    /// Rules that drop nothing on an interface.
+    case dryRun(interface: String, FilterSettings)
 
     public var sentence: String {
         switch self {
@@ -147,6 +157,20 @@ public enum UpWarning: Hashable, Sendable {
         case .otherObject(let interface):
             "\(interface) ran another object; it runs the built-in one now. "
                 + "Run `vos-fastpath up \(interface) --object FILE` to put the other one back."
+        case .mapsNotFrozen(let state): state.sentence ?? ""
+        case .dryRun(let interface, let settings): settings.dryRunSentence(on: interface) ?? ""
         }
+    }
+}
+
+extension FilterSettings {
+    /// What an operator must not miss: rules that drop nothing. Nil where no rule is in dry run.
+    public func dryRunSentence(on interface: String) -> String? {
+        if dryRun.isEmpty { return nil }
+        if isDryRunOfAll {
+            return "\(interface) drops nothing: all rules are in dry run; see 'vos-fastpath report'"
+        }
+        return "\(interface) does not drop what is \(dryRunNames.joined(separator: ", ")): "
+            + "\(dryRun.count == 1 ? "that rule is" : "those rules are") in dry run; see 'vos-fastpath report'"
     }
 }

@@ -4,7 +4,8 @@ import FastpathCore
 /// One run of `up`, from the look at what is there to the report.
 ///
 /// The order of its steps is what makes it safe to cut off anywhere: entries are recorded before a list has them;
-/// a list is full before a program reads it; the shared pins move last, when every program reads the new lists.
+/// a list is full before a program reads it; the shared pins move last, when every program reads the new lists; and public
+/// maps are frozen behind all that, when no program reads them.
 struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     let kernel: Kernel
     let record: Record
@@ -36,7 +37,8 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         var lists = try KernelLists(kernel)
         let interface = interface
         try Self.refuseForeignProgram(lists.edges.first { $0.interface == interface }, request)
-        var mending = try policy.prepare(&lists, interrupted, now)
+        // What is frozen and what is not is settled at the end.
+        var mending = try policy.prepare(&lists, interrupted, now, freezes: false)
         before = lists.edges.first { $0.interface == interface }
         settingsBefore = try Self.settings(of: before, kernel)
         mending?.strays = []  // They get the shared lists here.
@@ -46,13 +48,15 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         let isReader = kernel.readsPolicyTable(request.settings)
         table = TablePlan(lists, isReader: isReader, others, wanted: request.policyCapacity)
         let takesRecord = !isReader || lists.classic.contains { $0.interface != interface }
-        let adopted = others.strays + [before].compactMap { $0 }.filter(\.isFilteringForUs)
+        let isUnread = !request.settings.hasLiveMaps && lists.mapReaders.allSatisfy { $0.interface == interface }
+        // What a program does not read is not in force by it.
+        let adopted = (others.strays + [before].compactMap { $0 }).filter(lists.mapReaders.contains)
         plans = []
         for kind in PolicyKind.inPublicMaps {
             plans.append(
                 try ListPlan(
                     kind, kernel, record, adopting: adopted, wanted: request.capacities[kind],
-                    takesRecord: takesRecord, now: now))
+                    takesRecord: takesRecord, isUnread: isUnread, now: now))
         }
     }
 
@@ -86,6 +90,7 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
             let adopted = plans.flatMap { plan in plan.adopted.map { PolicyTableChange($0, plan.kind.tableKind) } }
             try table.fill(keeper, adopted: adopted, &undo, progress)
             try shareFirstLists()
+            table.undoHits(&undo, now)
             let (edge, notes) = try attach()
             try adoptLatecomers()
             report = UpReport(
@@ -101,6 +106,7 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
             throw undo.takeBack(after: error)
         }
         try shareNewLists()
+        report.publicMaps = try freezeUnreadMaps()
         for kind in PolicyKind.allCases { report.recorded[kind] = try record.count(kind) }
         report.warnings += try warnings(for: report)
         return report
@@ -240,6 +246,7 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     private mutating func shareNewTable() throws(Failure) {
         guard let old = table.shared, let new = table.table, old.id != new.id else { return }
         let kernel = kernel
+        try new.takeHits(from: old, now: now.boot)
         try kernel.share(new)
         undo.add("the shared policy table") { () throws(Failure) in try kernel.share(old) }
     }
@@ -268,7 +275,7 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     /// that is left is to share the new ones, which the next command does where this one cannot.
     private func freezeOldLists() throws(Failure) {
         var isPastReturn = false
-        for plan in plans where plan.needsNewMap {
+        for plan in plans where plan.needsNewMap && !plan.wasFrozen {
             guard let old = plan.shared else { continue }
             do throws(Failure) {
                 try old.freeze()
@@ -299,6 +306,18 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
         throw failure
     }
 
+    /// Where no program reads the public maps any more: they must not take what nobody would see.
+    private func freezeUnreadMaps() throws(Failure) -> PublicMapsState {
+        do throws(Failure) {
+            let lists = try KernelLists(kernel)
+            return try lists.freezeUnreadMaps(keeper) ? KernelLists(kernel).publicMapsState() : lists.publicMapsState()
+        } catch {
+            var failure = error
+            failure.next = "The interfaces filter as they should. Run the command again: it freezes the public maps."
+            throw failure
+        }
+    }
+
     private func warnings(for report: UpReport) throws(Failure) -> [UpWarning] {
         var warnings: [UpWarning] = []
         let isReader = kernel.readsPolicyTable(request.settings)
@@ -310,6 +329,10 @@ struct EdgeInstallation<Kernel: EdgeKernelPort, Record: PolicyRecord> {
             let count = try kind.map == nil ? record.count(kind) : record.countOfNoAddresses(kind)
             if let gap = EnforcementGap(kind, lists, count: count, late: 0) { warnings.append(.notEnforced(gap)) }
         }
+        if !request.settings.dryRun.isEmpty {
+            warnings.append(.dryRun(interface: report.edge.label, request.settings))
+        }
+        if case .keptWritable = report.publicMaps { warnings.append(.mapsNotFrozen(report.publicMaps)) }
         if report.edge.attachment?.mode == .generic { warnings.append(.genericMode) }
         if report.edge.attachment?.mode == .native, report.replaced == nil { warnings.append(.firstNativeAttach) }
         return warnings
@@ -321,6 +344,7 @@ struct OtherEdges<Kernel: EdgeKernelPort> {
     private let kernel: Kernel
     private let edges: [EdgeState]
     private let readers: [EdgeState]
+    private let mapReaders: [EdgeState]
     /// Those that read other lists than the shared ones, and should not.
     let strays: [EdgeState]
 
@@ -328,6 +352,7 @@ struct OtherEdges<Kernel: EdgeKernelPort> {
         kernel = lists.kernel
         edges = lists.edges.filter { $0.interface != interface && $0.isFilteringForUs }
         readers = lists.readers.filter { $0.interface != interface }
+        mapReaders = lists.mapReaders
         strays = try lists.strays().filter { $0.interface != interface }
     }
 
@@ -337,7 +362,7 @@ struct OtherEdges<Kernel: EdgeKernelPort> {
         for edge in readers where !moving.contains(edge) && edge.isPinned {
             if try kernel.policyTable(of: edge)?.id != table.table?.id { moving.append(edge) }
         }
-        for edge in edges {
+        for edge in edges where mapReaders.contains(edge) {
             for plan in plans where plan.needsNewMap && !moving.contains(edge) {
                 if try kernel.policyMap(plan.kind, of: edge).id == plan.shared?.id { moving.append(edge) }
             }

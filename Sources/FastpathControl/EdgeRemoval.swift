@@ -68,6 +68,7 @@ extension EdgeControl {
                 try kernel.removeSharedPins()
             } else {
                 try dropFromPublicMaps(now)
+                _ = try KernelLists(kernel).freezeUnreadMaps(policy.keeper(now))
             }
             if purge, report.failed.isEmpty {
                 try record.purge()
@@ -120,7 +121,7 @@ extension EdgeControl {
         let lists = try KernelLists(kernel)
         if lists.publicMapsTakeRecord || lists.readers.isEmpty { return }
         for kind in PolicyKind.inPublicMaps {
-            guard let shared = try kernel.sharedPolicyMap(kind) else { continue }
+            guard let shared = try kernel.sharedPolicyMap(kind), try !shared.isFrozen() else { continue }
             let recorded = try shared.present(among: record.addresses(kind, at: now))
             if !recorded.isEmpty { try shared.remove(Array(recorded)) }
         }

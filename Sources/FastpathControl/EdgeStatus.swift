@@ -7,6 +7,8 @@ public struct EdgeReport: Hashable, Sendable {
     public var edges: [EdgeStatus]
     /// The shared public maps.
     public var lists: [ListStatus]
+    /// Who reads them, and whether they can be written to.
+    public var publicMaps = PublicMapsState.read
     /// What is recorded, by kind.
     public var policy: [KindStatus] = []
     /// The shared policy table; nil where there is none.
@@ -48,7 +50,9 @@ public struct EdgeStatus: Hashable, Sendable {
     public var settings: FilterSettings?
     /// Sockets in `xsks_map`; nil where no program of ours filters, or the kernel does not tell.
     public var sockets: Int?
-    /// The lists that its program has for itself; empty where it reads the shared ones.
+    /// What its program has written down since it was loaded; nil where none of ours filters.
+    public var notes: EdgeNotes?
+    /// The lists that its program has for itself and reads; empty where it reads the shared ones.
     public var ownLists: [ListStatus]
 }
 
@@ -65,6 +69,8 @@ public struct ListStatus: Hashable, Sendable {
     public var byHand: Int
     /// Recorded, not in the kernel's list; 0 where there is no list.
     public var missing: Int
+    /// Nobody can write to it any more.
+    public var isFrozen = false
 }
 
 extension EdgeControl {
@@ -82,16 +88,21 @@ extension EdgeControl {
         for kind in PolicyKind.inPublicMaps {
             let recorded = known[kind] ?? []
             let shared = try kernel.sharedPolicyMap(kind)
-            try report.lists.append(listStatus(kind, recorded, shared, lists.publicMapsTakeRecord))
-            if let shared, try shared.isFrozen() { report.oddities.append(.capacityChangeCutOff(kind)) }
+            let isFrozen = try shared?.isFrozen() ?? false
+            var list = try listStatus(kind, recorded, shared, lists.publicMapsTakeRecord && !isFrozen)
+            list.isFrozen = isFrozen
+            report.lists.append(list)
+            if try lists.isChangeOfMapCutOff(kind) { report.oddities.append(.capacityChangeCutOff(kind)) }
         }
+        report.publicMaps = try lists.publicMapsState()
         for edge in edges {
             var status = EdgeStatus(edge: edge, settings: nil, sockets: nil, ownLists: [])
             if edge.isFiltering {
                 status.settings = try kernel.settings(of: edge)
                 status.sockets = try kernel.socketCount(of: edge)
+                status.notes = try kernel.notes(of: edge)
             }
-            if edge.isFilteringForUs {
+            if lists.mapReaders.contains(edge) {
                 for list in PolicyKind.inPublicMaps {
                     let map = try kernel.policyMap(list, of: edge)
                     if try map.id == kernel.sharedPolicyMap(list)?.id { continue }
@@ -116,6 +127,16 @@ extension EdgeControl {
                 because: "no edge is attached there", next: "Attach it: vos-fastpath up \(name)")
         }
         return try kernel.settings(of: edge)
+    }
+
+    /// What the program on an interface has written down since it was loaded. Throws as ``settings(of:)`` does.
+    public func notes(of name: String) throws(Failure) -> EdgeNotes {
+        guard let edge = try selection(name, from: kernel.edges()).first, edge.isFiltering else {
+            throw Failure(
+                .notLoaded, tried: "read the notes of the program", on: name, because: "no edge is attached there",
+                next: "Attach it: vos-fastpath up \(name)")
+        }
+        return try kernel.notes(of: edge)
     }
 
     /// Returns what a public map can hold of what counts in the record.

@@ -26,19 +26,22 @@ struct KernelLists<Kernel: EdgeKernelPort> {
     let readers: [EdgeState]
     /// Those that filter for this instance and read the public maps alone.
     let classic: [EdgeState]
+    /// Those that filter for this instance and read public maps, shared ones or their own.
+    let mapReaders: [EdgeState]
     /// The shared table.
     let table: Kernel.Table?
 
     init(_ kernel: Kernel) throws(Failure) {
         self.kernel = kernel
         edges = try kernel.edges()
-        var (readers, classic): ([EdgeState], [EdgeState]) = ([], [])
+        var (readers, classic, mapReaders): ([EdgeState], [EdgeState], [EdgeState]) = ([], [], [])
         for edge in edges where edge.isFilteringForUs {
             // What this version does not know: the public maps are the safe side.
-            let isReader = try kernel.settings(of: edge).map(kernel.readsPolicyTable) ?? false
-            if isReader { readers.append(edge) } else { classic.append(edge) }
+            let settings = try kernel.settings(of: edge)
+            if settings.map(kernel.readsPolicyTable) ?? false { readers.append(edge) } else { classic.append(edge) }
+            if settings?.hasLiveMaps ?? true { mapReaders.append(edge) }
         }
-        (self.readers, self.classic) = (readers, classic)
+        (self.readers, self.classic, self.mapReaders) = (readers, classic, mapReaders)
         table = try kernel.sharedPolicyTable()
     }
 
@@ -48,14 +51,15 @@ struct KernelLists<Kernel: EdgeKernelPort> {
     /// Shall the shared public maps hold what is recorded? While some program reads nothing else, or there is nothing else.
     var publicMapsTakeRecord: Bool { !classic.isEmpty || table == nil }
 
-    /// The public maps of a kind, the shared one first. Each map once.
+    /// The public maps of a kind, the shared one first. Each map once. Those that no program reads are none: a shared one
+    /// that is frozen, and those of programs that have them and do not look.
     func all(_ kind: PolicyKind) throws(Failure) -> [KernelList<Kernel.PolicyMap>] {
         guard kind.map != nil else { return [] }
         var lists: [KernelList<Kernel.PolicyMap>] = []
-        if let shared = try kernel.sharedPolicyMap(kind) {
+        if let shared = try kernel.sharedPolicyMap(kind), try !shared.isFrozen() {
             lists.append(KernelList(map: shared, edge: nil, takesRecord: publicMapsTakeRecord))
         }
-        for edge in classic + readers {
+        for edge in classic + readers where mapReaders.contains(edge) {
             let map = try kernel.policyMap(kind, of: edge)
             if lists.contains(where: { $0.map.id == map.id }) { continue }
             lists.append(KernelList(map: map, edge: edge, takesRecord: classic.contains(edge) || table == nil))
@@ -69,7 +73,7 @@ struct KernelLists<Kernel: EdgeKernelPort> {
     func strays() throws(Failure) -> [EdgeState] {
         var strays: [EdgeState] = []
         for edge in edges where edge.isPinned && edge.isFilteringForUs {
-            for kind in PolicyKind.inPublicMaps where strays.last != edge {
+            for kind in PolicyKind.inPublicMaps where strays.last != edge && mapReaders.contains(edge) {
                 if try kernel.policyMap(kind, of: edge).id != kernel.sharedPolicyMap(kind)?.id { strays.append(edge) }
             }
             if strays.last != edge, try hasOtherTable(edge) { strays.append(edge) }
@@ -88,14 +92,14 @@ struct KernelLists<Kernel: EdgeKernelPort> {
         _ interrupted: String?, with keeper: TableKeeper<Kernel, some PolicyRecord>
     ) throws(Failure) -> Mending? {
         var notFitted = 0
-        for kind in PolicyKind.inPublicMaps { notFitted += try finishCapacityChange(kind) }
+        for kind in PolicyKind.inPublicMaps { notFitted += try finishChangeOfMap(kind, keeper) }
         guard let interrupted else {
             try table?.repairIfNeeded(now: keeper.now.boot)
             return nil
         }
         var mending = Mending(interrupted: interrupted, restored: 0, notFitted: notFitted, strays: [])
         for kind in PolicyKind.inPublicMaps where publicMapsTakeRecord {
-            guard let shared = try kernel.sharedPolicyMap(kind) else { continue }
+            guard let shared = try kernel.sharedPolicyMap(kind), try !shared.isFrozen() else { continue }
             let missing = try shared.missing(from: keeper.record.addresses(kind, at: keeper.now))
             let left = try shared.insertWhatFits(missing)
             mending.restored += missing.count - left
@@ -104,22 +108,6 @@ struct KernelLists<Kernel: EdgeKernelPort> {
         mending.restored = max(mending.restored, try keeper.mend(self))
         mending.strays = try KernelLists(kernel).strays()
         return mending
-    }
-
-    /// A change of capacity freezes the old shared map when every program reads the new one already, and then shares
-    /// the new one. Found frozen, it was cut off in between; what was left to do is done here.
-    /// Returns the number of entries that have no room in the new map.
-    private func finishCapacityChange(_ kind: PolicyKind) throws(Failure) -> Int {
-        guard let old = try kernel.sharedPolicyMap(kind), try old.isFrozen() else { return 0 }
-        var successor: Kernel.PolicyMap?
-        for edge in edges where successor == nil && edge.isPinned && edge.isFilteringForUs {
-            let map = try kernel.policyMap(kind, of: edge)
-            if map.id != old.id { successor = map }
-        }
-        let new = if let successor { successor } else { try kernel.makePolicyMap(kind, capacity: old.capacity) }
-        let left = try new.insertWhatFits(new.missing(from: old.prefixes()))
-        try kernel.share(new, as: kind)
-        return left
     }
 }
 

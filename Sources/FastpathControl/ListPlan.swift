@@ -12,6 +12,10 @@ struct ListPlan<Map: PolicyMapPort> {
     let recorded: [IPPrefix]
     /// Shall the map hold what is recorded? Else only what was written by hand.
     let takesRecord: Bool
+    /// No program will read it: it is emptied and frozen at the end, and what was written by hand is adopted.
+    let isUnread: Bool
+    /// Was `shared` frozen when it was found? What is written to takes its place.
+    let wasFrozen: Bool
     /// In lists of their own, of programs that are about to be replaced, and not recorded.
     var adopted: [IPPrefix] = []
     /// In `shared`, not recorded and not about to be.
@@ -26,13 +30,16 @@ struct ListPlan<Map: PolicyMapPort> {
     /// - Parameters:
     ///   - edges: interfaces whose program is about to be replaced.
     ///   - wanted: the capacity that was asked for.
+    ///   - isUnread: see the property.
     init<Kernel: EdgeKernelPort>(
         _ kind: PolicyKind, _ kernel: Kernel, _ record: some PolicyRecord, adopting edges: [EdgeState], wanted: Int?,
-        takesRecord: Bool, now: Moment
+        takesRecord: Bool, isUnread: Bool = false, now: Moment
     ) throws(Failure) where Kernel.PolicyMap == Map {
         self.kind = kind
         self.takesRecord = takesRecord
+        self.isUnread = isUnread
         shared = try kernel.sharedPolicyMap(kind)
+        wasFrozen = try shared?.isFrozen() ?? false
         held = if let shared { Set(try shared.prefixes()) } else { [] }
         recorded = try record.addresses(kind, at: now)
         var known = Set(recorded)
@@ -43,11 +50,17 @@ struct ListPlan<Map: PolicyMapPort> {
             sources.append((map, Set(own)))
             adopted += own.filter { known.insert($0).inserted }
         }
-        byHand = held.filter { !known.contains($0) }.sorted()
+        let unrecorded = held.filter { !known.contains($0) }.sorted()
+        if isUnread, let shared {
+            sources.append((shared, held))
+            adopted += unrecorded
+        }
+        byHand = isUnread ? [] : unrecorded
+        // The capacity of a map that nobody can write to says nothing.
         let recordedCapacity = try record.capacity(kind) ?? kind.defaultCapacity
         capacity = try Self.capacity(
             kind, for: (takesRecord ? known.count : 0) + byHand.count, wanted: wanted,
-            current: shared?.capacity ?? recordedCapacity)
+            current: wasFrozen ? recordedCapacity : shared?.capacity ?? recordedCapacity)
     }
 
     /// Without a wish it stays, and grows where it must: what is recorded always finds its place.
@@ -68,8 +81,8 @@ struct ListPlan<Map: PolicyMapPort> {
         return wanted
     }
 
-    /// The kernel cannot change a map's size.
-    var needsNewMap: Bool { shared?.capacity != capacity }
+    /// The kernel cannot change a map's size, and thaws none. One that nobody reads does as it is.
+    var needsNewMap: Bool { isUnread ? shared == nil : wasFrozen || shared?.capacity != capacity }
 
     /// What `map` lacks.
     var entriesToFill: [IPPrefix] {
@@ -90,7 +103,8 @@ struct ListPlan<Map: PolicyMapPort> {
     var outcome: UpList {
         UpList(
             kind: kind, entries: (takesRecord ? recorded.count + adopted.count : 0) + byHand.count, capacity: capacity,
-            capacityBefore: shared?.capacity, adopted: adopted.count, byHand: byHand.count)
+            capacityBefore: wasFrozen ? nil : shared?.capacity, adopted: adopted.count, byHand: byHand.count,
+            isFrozen: isUnread, takesRecord: takesRecord)
     }
 }
 

@@ -19,7 +19,7 @@ public enum Oddity: Hashable, Sendable {
     case notEnforced(EnforcementGap)
     /// The shared lists are there, and no interface of ours.
     case listsWithoutInterface
-    /// A change of capacity was cut off near its end.
+    /// A change of the shared map (its capacity, or from frozen to live and back) was cut off near its end.
     case capacityChangeCutOff(PolicyKind)
     /// Entries in the kernel that are not recorded.
     case writtenByHand(PolicyKind, count: Int)
@@ -45,7 +45,7 @@ public enum Oddity: Hashable, Sendable {
             "\(gap.kind.listName.capitalizedFirst): \(gap.count) not in force on \(gap.interfaces.joined(separator: ", ")), "
                 + "where the program reads the public maps alone."
         case .listsWithoutInterface: "The lists are in the kernel, but no interface uses them."
-        case .capacityChangeCutOff(let kind): "A change of the \(kind.listName)'s capacity was cut off near its end."
+        case .capacityChangeCutOff(let kind): "A change of the \(kind.listName)'s map or capacity was cut off near its end."
         case .writtenByHand(let kind, let count):
             "\(kind.listName.capitalizedFirst): \(count) in the kernel, written by hand and not recorded."
         case .notInKernel(let kind, let count):

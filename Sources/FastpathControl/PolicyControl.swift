@@ -114,12 +114,16 @@ public struct PolicyControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: 
     // MARK: Before a change
 
     /// Puts right what was cut off, and drops what has expired. Looks at the kernel anew where that changed something.
+    /// `freezes`: public maps that no program reads any more, too.
     func prepare(
-        _ lists: inout KernelLists<Kernel>, _ interrupted: String?, _ now: Moment
+        _ lists: inout KernelLists<Kernel>, _ interrupted: String?, _ now: Moment, freezes: Bool = true
     ) throws(Failure) -> Mending? {
+        let isCutOff = try lists.isChangeOfMapCutOff()
         let mending = try lists.mend(interrupted, with: keeper(now))
+        if mending != nil || isCutOff { lists = try KernelLists(kernel) }
+        if freezes, try lists.freezeUnreadMaps(keeper(now)) { lists = try KernelLists(kernel) }
         let dropped = try dropExpired(lists, now)
-        if mending != nil || dropped > 0 { lists = try KernelLists(kernel) }
+        if dropped > 0 { lists = try KernelLists(kernel) }
         return mending
     }
 

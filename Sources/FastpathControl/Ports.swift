@@ -41,6 +41,9 @@ public protocol PolicyTablePort {
     /// Gives back the room of what has expired; how many entries.
     @discardableResult
     func sweep(now: UInt32) throws(Failure) -> Int
+    /// Moves the hits of `other`, which no program reads any more, to the entries that both have: they are there no more, so
+    /// that none is counted twice, whatever is cut off. Programs may count here meanwhile.
+    func takeHits(from other: Self, now: UInt32) throws(Failure)
     /// Puts right what a writer left that died. True if there was one. `now`: second of the boot-time clock.
     @discardableResult
     func repairIfNeeded(now: UInt32) throws(Failure) -> Bool
@@ -127,6 +130,9 @@ public protocol EdgeKernelPort {
     func removeSharedPins() throws(Failure)
 
     func counters(of edge: EdgeState) throws(Failure) -> Counters
+
+    /// What the program on `edge` has written down beside its counters since it was loaded.
+    func notes(of edge: EdgeState) throws(Failure) -> EdgeNotes
 
     /// The kernel's id of the `xdp_counters` that the program on `edge` counts in.
     func countersMapID(of edge: EdgeState) throws(Failure) -> UInt32

@@ -169,21 +169,35 @@ struct TableKeeper<Kernel: EdgeKernelPort, Record: PolicyRecord> {
     }
 
     /// Gives every interface that reads a table `new`, each in one atomic step, and shares it; takes all of it back where
-    /// that fails.
+    /// that fails. Hits that were counted up to then move into `new`.
     private func move(
         _ readers: [EdgeState], to new: Kernel.Table, from old: Kernel.Table?
     ) throws(Failure) -> TableGrowth {
         var growth = TableGrowth(capacity: new.capacity, capacityBefore: old?.capacity, moved: [], otherObjects: [])
         var undo = UndoList()
+        var sources: [Kernel.Table] = []
+        func willLeave(_ table: Kernel.Table?) {
+            guard let table, table.id != new.id, !sources.contains(where: { $0.id == table.id }) else { return }
+            sources.append(table)
+        }
+        willLeave(old)
+        if let old, old.id != new.id {
+            // Done last, when the programs are back.
+            undo.add("hits of the policy table") { [boot = now.boot] () throws(Failure) in
+                try old.takeHits(from: new, now: boot)
+            }
+        }
         do throws(Failure) {
             for edge in readers {
                 let before = try kernel.policyTable(of: edge)
                 if before?.id == new.id { continue }
+                willLeave(before)
                 let now = try attach(new, to: edge)
                 undo.add("the program on \(edge.label)") { () throws(Failure) in _ = try attach(before, to: now) }
                 growth.moved.append(now)
                 if now.attachment?.tag != edge.attachment?.tag { growth.otherObjects.append(edge.label) }
             }
+            for source in sources { try new.takeHits(from: source, now: now.boot) }
             if new.id != old?.id { try kernel.share(new) }
         } catch {
             throw undo.takeBack(after: error)

@@ -65,6 +65,13 @@ struct TablePlan<Kernel: EdgeKernelPort> {
             projection, wanted: room, isWish: wanted != nil, canGrow: self.wanted == nil, progress: report)
     }
 
+    /// What is counted in the new table comes back to the old one when the programs have; to be called before any of them
+    /// is replaced.
+    func undoHits(_ undo: inout UndoList, _ now: Moment) {
+        guard let shared, let table, shared.id != table.id else { return }
+        undo.add("hits of the policy table") { () throws(Failure) in try shared.takeHits(from: table, now: now.boot) }
+    }
+
     /// What a program with these settings is loaded with.
     func table(for settings: FilterSettings, _ kernel: Kernel) -> Kernel.Table? {
         kernel.readsPolicyTable(settings) ? table : nil

@@ -93,6 +93,19 @@ struct PolicyMemory {
         record.pointee.state <= control.pointee.generation ? Self.next(record) : Self.now(record)
     }
 
+    private static let hitsOffset = MemoryLayout<fastpath_policy_record>.offset(of: \.hits) ?? 0
+    private static let lastHitOffset = MemoryLayout<fastpath_policy_record>.offset(of: \.last_hit) ?? 0
+
+    /// Beside programs that count in either.
+    static func move(hitsOf old: Record, to new: Record) {
+        func hits(_ record: Record) -> UnsafeMutablePointer<UInt64> {
+            (UnsafeMutableRawPointer(record) + hitsOffset).assumingMemoryBound(to: UInt64.self)
+        }
+        let last = (UnsafeMutableRawPointer(new) + lastHitOffset).assumingMemoryBound(to: UInt32.self)
+        fastpath_policy_raise32(last, old.pointee.last_hit)
+        fastpath_policy_add64(hits(new), fastpath_policy_take64(hits(old)))
+    }
+
     static func isFree(_ record: Record) -> Bool { record.pointee.state & identity == 0 }
 
     @inline(__always) static func length(_ record: Record) -> Int {

@@ -170,6 +170,26 @@ public final class PolicyTable {
         return expired.count
     }
 
+    /// Moves the hits of `other`, whose programs have all been replaced, to the block entries that both have: waits for the
+    /// programs that run still, takes each count away there, and adds it here, where programs may count meanwhile. So each
+    /// hit is in one of the two at every moment, and never in both; cut off in between, those of one entry are lost at
+    /// most. An entry that had expired at `now` in `other` is another one here, and begins from nothing.
+    public func takeHits(from other: PolicyTable, now: UInt32) throws(Failure) {
+        guard other.memory.control.pointee.records_used > 0 else { return }
+        try other.wait()
+        let reader = PolicyWriter(memory, stores) {}
+        let block = PolicyKinds.block.rawValue.trailingZeroBitCount
+        for number in 1..<max(1, other.memory.control.pointee.records_fresh) {
+            let old = other.memory.record(number)
+            guard old.pointee.hits != 0, !PolicyMemory.isFree(old), other.memory.ends(old)[block] > now else { continue }
+            let place = reader.find(PolicyMemory.prefix(old))
+            guard place != 0 else { continue }
+            let new = memory.record(place)
+            guard memory.ends(new)[block] > now else { continue }
+            PolicyMemory.move(hitsOf: old, to: new)
+        }
+    }
+
     /// Did a writer die in the middle of a change?
     public var needsRepair: Bool { fastpath_policy_load32(memory.control(\.dirty)) != 0 }
 

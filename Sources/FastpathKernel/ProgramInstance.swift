@@ -10,6 +10,27 @@ public final class ProgramInstance {
     /// Its own `xdp_counters`.
     private let counterMap: BPFMap
     private var last = Counters()
+    /// Its own, where it has one; its clock as well.
+    private let table: PolicyTable?
+    private let notes: EdgeNotesReader
+    private var lastNotes = EdgeNotes()
+
+    /// What became of a frame.
+    public struct Judgement: Hashable, Sendable {
+        public var verdict: Verdict
+        public var reason: Reason
+        /// The first rule in dry run that would have dropped it.
+        public var wouldBe: Reason?
+        /// It is SIP and passed unfiltered, as this switch is off.
+        public var unfiltered: FilterSwitch?
+
+        public init(_ reason: Reason, verdict: Verdict? = nil, wouldBe: Reason? = nil, unfiltered: FilterSwitch? = nil) {
+            self.verdict = verdict ?? reason.verdict
+            self.reason = reason
+            self.wouldBe = wouldBe
+            self.unfiltered = unfiltered
+        }
+    }
 
     /// With lists of its own.
     public init(
@@ -26,7 +47,9 @@ public final class ProgramInstance {
             try list.insert(prefixes) { _ in }
             options.maps[map.name] = list.map
         }
+        self.table = table
         (program, counterMap) = try Self.load(path, options)
+        notes = try EdgeNotesReader(program)
     }
 
     /// With given lists and sockets in place of its own.
@@ -38,7 +61,9 @@ public final class ProgramInstance {
         options.settings = settings
         options.maps = table
         for (map, shared) in maps where map != .counters { options.maps[map.name] = shared }
+        self.table = nil
         (program, counterMap) = try Self.load(path, options)
+        notes = try EdgeNotesReader(program)
     }
 
     private static func load(_ path: String?, _ options: LoadedObject.Options) throws(Failure) -> (Program, BPFMap) {
@@ -48,6 +73,19 @@ public final class ProgramInstance {
 
     /// What it has counted so far.
     public func counters() throws(Failure) -> Counters { try readCounters(counterMap) }
+
+    /// The same, with what the program notes beside: rules in dry run, switches that are off. `time`: microseconds that the
+    /// program takes it to be, where it has a table of its own; else the kernel's clock counts.
+    public func explain(frame: UnsafeRawBufferPointer, at time: UInt64) throws(Failure) -> Judgement {
+        // 0 would be the clock.
+        table?.setMicros(max(1, time))
+        let (verdict, reason) = try judge(frame: frame)
+        let now = try notes.read()
+        defer { lastNotes = now }
+        return Judgement(
+            reason, verdict: verdict, wouldBe: Reason.droppable.first { now.dryRun[$0] != lastNotes.dryRun[$0] },
+            unfiltered: FilterSwitch.observed.first { now.unfiltered[$0] != lastNotes.unfiltered[$0] })
+    }
 
     /// What would become of a frame, and why: the one counter that moved tells. `linear` and `queue` as in ``TestRun``.
     /// Throws where the kernel refuses the frame, and where the program counts other than once.

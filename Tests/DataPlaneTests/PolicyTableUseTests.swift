@@ -165,6 +165,75 @@ import Testing
         #expect(probe.wrong().count == 0)
     }
 
+    @Test("hits move into a larger table exactly once, while programs count there")
+    func movedHits() throws {
+        let addresses = (0..<64).map { Self.address(.ipv4, $0) }
+        let changes = addresses.map { PolicyTableChange($0, .block) }
+        let tables = try [100, 400].map { try PolicyTable.make(capacity: $0) }
+        let probes = try tables.map { table in
+            let probe = try PolicyProbe(table)
+            try table.apply(changes, now: Self.now)
+            probe.setSources(addresses.map { .init($0, must: .block, may: .block) })
+            return probe
+        }
+        let (old, new) = (tables[0], tables[1])
+        let runs = 30, repetitions = 20_000
+        let program = probes[1].program(.ipv4)
+        let reader = try Reader {
+            for _ in 0..<runs {
+                _ = [UInt8](repeating: 0, count: 64).withUnsafeBytes {
+                    try? TestRun.run(program, frame: $0, repetitions: repetitions)
+                }
+            }
+        }
+        var counted = 0
+        for _ in 0..<10 {
+            try probes[0].run(.ipv4, count: 5_000)
+            counted += 5_000
+            try new.takeHits(from: old, now: Self.now)
+            // A second time there is nothing left to take.
+            try new.takeHits(from: old, now: Self.now)
+            #expect(old.records().allSatisfy { $0.hits == 0 })
+        }
+        reader.join()
+        #expect(new.records().reduce(0) { $0 + Int($1.hits) } == counted + runs * repetitions)
+        // And back, as after a failure.
+        try old.takeHits(from: new, now: Self.now)
+        #expect(old.records().reduce(0) { $0 + Int($1.hits) } == counted + runs * repetitions)
+        #expect(probes.allSatisfy { $0.wrong().count == 0 })
+    }
+
+    @Test("only entries that are in both tables take hits, with the time of the last; what had expired is another one")
+    func hitsOfTheSameEntries() throws {
+        let old = try PolicyTable.make(capacity: 20), new = try PolicyTable.make(capacity: 40)
+        old.setSecond(Self.now)
+        new.setSecond(Self.now + 7)
+        let prefixes = [
+            Self.address(.ipv4, 1), Self.address(.ipv6, 2), Self.around(Self.address(.ipv4, 0xff00), 24),
+            Self.address(.ipv4, 4), Self.address(.ipv4, 5), Self.address(.ipv4, 6),
+        ]
+        try old.apply(prefixes.map { PolicyTableChange($0, .block, expiry: .second(Self.now + 100)) }, now: Self.now)
+        let probe = try PolicyProbe(old)
+        for (index, prefix) in prefixes.enumerated() {
+            let address = IPPrefix(family: prefix.family, bits: prefix.bits, length: prefix.family.width)
+            for _ in 0...index { _ = try probe.kinds(of: address) }
+        }
+        #expect(old.find(prefixes).map(\.hits) == [1, 2, 3, 4, 5, 6])
+        // The fourth is gone, the fifth is trusted now, the sixth had expired and came again.
+        try old.apply([PolicyTableChange(prefixes[5], .block, expiry: .second(Self.now + 1))], now: Self.now)
+        try new.apply(
+            [0, 1, 2, 5].map { PolicyTableChange(prefixes[$0], .block) } + [PolicyTableChange(prefixes[4], .trust)],
+            now: Self.now + 5)
+        let later = try PolicyProbe(new)
+        _ = try later.kinds(of: prefixes[1])
+        try new.takeHits(from: old, now: Self.now + 5)
+        let found = new.find([0, 1, 2, 4, 5].map { prefixes[$0] })
+        #expect(found.map(\.hits) == [1, 3, 3, 0, 0])
+        #expect(found.map(\.lastHit) == [Self.now, Self.now + 7, Self.now, nil, nil])
+        try new.apply([PolicyTableChange(prefixes[3], .block)], now: Self.now + 5)
+        #expect(new.find([prefixes[3]]).map(\.hits) == [0])
+    }
+
     @Test("a table that was opened again holds the same, and is changed further")
     func openedAgain() throws {
         let twin = try Twin()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import FastpathCore
+import FastpathKernel
 import Glibc
 import Testing
 
@@ -219,21 +220,24 @@ func packets(in file: [UInt8]) throws -> [CapturedPacket] {
 
     /// A judge that drops what is longer than 60 bytes, and cannot run what is longer than 300.
     private func explain(
-        _ file: [UInt8], json: Bool = false, limit: Int? = nil
+        _ file: [UInt8], json: Bool = false, limit: Int? = nil, wouldBe: Reason? = nil, unfiltered: FilterSwitch? = nil
     ) throws -> (status: Outcome, out: String, err: String) {
         try withFile(file) { path in
             let recorder = Recorder()
             let output = recorder.output()
             output.isJSON = json
             let capture = try CaptureFile(path: path)
-            let status = try Explanation(output: output, limit: limit).run(capture) { (frame) throws(Failure) in
-                #expect(frame.count >= 14)
+            let status = try Explanation(output: output, limit: limit).run(capture) { (packet) throws(Failure) in
+                let frame = packet.frame
+                #expect(frame.count >= 14 && packet.time > 0)
                 if frame.count > 300 {
                     throw Failure(
                         tried: "run the program", on: "\(frame.count) bytes", because: "too long", next: "Leave it out."
                     )
                 }
-                return frame.count > 60 ? (.drop, .optionsDropped) : (.pass, .passed)
+                return ProgramInstance.Judgement(
+                    frame.count > 60 && wouldBe == nil ? .optionsDropped : .passed, wouldBe: wouldBe,
+                    unfiltered: unfiltered)
             }
             output.flush()
             return (status, recorder.out, recorder.err)
@@ -273,6 +277,34 @@ func packets(in file: [UInt8]) throws -> [CapturedPacket] {
                 2 packets, 1 truncated
 
                 """)
+    }
+
+    @Test func rulesInDryRunAndSwitchesThatAreOffAreTold() throws {
+        let file = Fixture.pcap(linkType: 1, packets: [(ethernet, ethernet.count)])
+        let json = try explain(file, json: true, wouldBe: .malformed, unfiltered: .vlan).out
+        #expect(
+            json == #"{"packet":1,"verdict":"PASS","reason":"passed","source":"192.0.2.1","would_be":"malformed","#
+                + #""unfiltered":"vlan"}"# + "\n")
+        let text = try explain(file, wouldBe: .malformed, unfiltered: .ports).out
+        #expect(text.contains("    would be dropped: malformed (dry run): \(Reason.malformed.sentence)\n"))
+        #expect(text.contains("    passed unfiltered: it goes to other ports; filter them with --port"))
+        #expect(text.contains("      1  dry run  malformed\n"))
+    }
+
+    @Test func entriesOfTheCommandLineGoWhereProgramsLook() throws {
+        let network = try IPPrefix("192.0.2.0/24"), six = try IPPrefix("2001:db8::/48"), one = try IPPrefix("192.0.2.1")
+        let carrier = try ExplainLists([.block: [network], .allow: [one], .trust: [six]], .carrier)
+        #expect(carrier.inMaps.isEmpty)
+        #expect(
+            carrier.inTable == [
+                PolicyTableChange(network, .block), PolicyTableChange(one, .allow), PolicyTableChange(six, .trust),
+            ])
+        let classic = try ExplainLists([.block: [one], .allow: [one]], .classic)
+        #expect(classic.inTable.isEmpty && classic.inMaps[.block] == [one] && classic.inMaps[.allow] == [one])
+        for (kind, prefix) in [(PolicyKind.block, network), (.allow, six), (.trust, one)] {
+            let failure = #expect(throws: Failure.self) { try ExplainLists([kind: [prefix]], .classic) }
+            #expect(failure?.kind == .usage && failure?.next.contains("--switch policy=on") == true)
+        }
     }
 
     @Test func theLimitIsKept() throws {

@@ -263,6 +263,80 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         #expect(report.json["oddities"]?.elements.first?["name"] == "foreign_program")
     }
 
+    @Test func upShowsPublicMapsOnlyWhereTheyMatter() {
+        var report = up
+        report.warnings = []
+        report.lists = [
+            UpList(kind: .block, entries: 0, capacity: 1_024, capacityBefore: 1_024, adopted: 0, byHand: 0, takesRecord: false),
+            UpList(kind: .allow, entries: 2, capacity: 256, capacityBefore: 256, adopted: 0, byHand: 2, takesRecord: false),
+        ]
+        let out = printed { $0.show(report) }.out
+        #expect(!out.contains("blocked_ips") && !out.contains("list"), "\(out)")
+        #expect(out.contains("  allowed_ips  2 of 256 entries  2 written by hand\n"))
+    }
+
+    @Test func upSaysWhyPublicMapsAreFrozen() throws {
+        var report = up
+        report.publicMaps = .frozen(unreadBy: ["eth0"])
+        report.lists = [
+            UpList(
+                kind: .block, entries: 0, capacity: 1_024, capacityBefore: 1_024, adopted: 2, byHand: 0, isFrozen: true,
+                takesRecord: false)
+        ]
+        let out = printed { $0.show(report) }.out
+        #expect(out.contains("  blocked_ips  frozen  2 written by hand: recorded now, and in the policy table\n"))
+        #expect(out.contains("  blocked_ips and allowed_ips are empty and frozen: live_maps is false on eth0"))
+        #expect(report.json["public_maps"]?["state"] == "frozen")
+        #expect(report.json["lists"]?.elements.first?["frozen"] == true)
+        report.publicMaps = .keptWritable(readBy: ["eth1"], unreadBy: ["eth0"])
+        report.warnings = [.mapsNotFrozen(report.publicMaps)]
+        let err = printed { $0.show(report) }.err
+        #expect(err.contains("warning: blocked_ips and allowed_ips are not frozen, as eth1 reads them"))
+        #expect(report.json["public_maps"]?["read_by"]?.elements == ["eth1"])
+    }
+
+    @Test func statusSaysLoudlyWhatIsNotDropped() {
+        var dry = FilterSettings.carrier
+        dry.dryRun = Set(Reason.droppable)
+        var partly = FilterSettings.carrier
+        (partly.switches, partly.dryRun) = (partly.switches.subtracting([.ipv6, .ports]), [.malformed])
+        var notes = EdgeNotes()
+        notes.unfiltered = [.ipv6: 12, .ports: 1]
+        var report = EdgeReport(
+            edges: [
+                EdgeStatus(edge: Made.edge("eth0"), settings: dry, sockets: 0, notes: EdgeNotes(), ownLists: []),
+                EdgeStatus(edge: Made.edge("eth1"), settings: partly, sockets: 0, notes: notes, ownLists: []),
+                EdgeStatus(edge: Made.edge("eth2"), settings: .classic, sockets: 0, notes: EdgeNotes(), ownLists: []),
+            ], lists: [], oddities: [])
+        report.publicMaps = .keptWritable(readBy: ["eth2"], unreadBy: ["eth0"])
+        let lines = printed { $0.show(report, name: nil) }.out.split(separator: "\n").map(String.init)
+        #expect(
+            lines.suffix(6) == [
+                "eth0 drops nothing: all rules are in dry run; see 'vos-fastpath report'",
+                "eth1 does not drop what is malformed: that rule is in dry run; see 'vos-fastpath report'",
+                "eth1: 12 packets of SIP passed unfiltered: the switch ipv6 is off; turn it on with --switch ipv6=on",
+                "eth1: 1 packet of SIP passed unfiltered: it goes to other ports; filter them with --port, or ports in the "
+                    + "configuration",
+                "eth2: profile classic does not look for SIP that passes unfiltered: ipv6, vlan, ports",
+                report.publicMaps.sentence ?? "",
+            ])
+        let interfaces = report.json["interfaces"]?.elements ?? []
+        #expect(interfaces.map { $0["unfiltered"] }.last == .null)
+        #expect(interfaces.dropFirst().first?["unfiltered"]?["ipv6"] == 12)
+        #expect(report.json["public_maps"]?["state"] == "kept_writable")
+        #expect(UpWarning.dryRun(interface: "eth0", dry).sentence == lines[lines.count - 6])
+    }
+
+    @Test func doctorSaysWhatPassesUnfiltered() {
+        var notes = EdgeNotes()
+        #expect(unfilteredFindings(notes, .carrier).map(\.grade) == [.ok])
+        notes.unfiltered = [.vlan: 3, .ports: 4]
+        let findings = unfilteredFindings(notes, FilterSettings(switches: [.ipv6]))
+        #expect(findings.map(\.grade) == [.warn, .warn])
+        #expect(findings.first?.detail == notes.unfilteredSentences(FilterSettings(switches: [.ipv6])).first)
+        #expect(unfilteredFindings(notes, .classic) == [.ok("unfiltered", EdgeNotes.nobodyLooks)])
+    }
+
     @Test func statusOfNothingSaysHowToBegin() {
         let out = printed { $0.show(EdgeReport(edges: [], lists: [], oddities: []), name: nil) }.out
         #expect(out.hasPrefix("The edge is on no interface. Put it on one: vos-fastpath up IFACE\n"))

@@ -37,6 +37,8 @@ final class FakeMap: PolicyMapPort {
     let capacity: Int
     private(set) var entries: Set<IPPrefix> = []
     private(set) var isFrozenNow = false
+    /// What happens on the host meanwhile.
+    var beforeFreeze: (FakeMap) -> Void = { _ in }
     private let faults: Faults
 
     init(id: UInt32, capacity: Int, faults: Faults) {
@@ -76,7 +78,12 @@ final class FakeMap: PolicyMapPort {
     }
 
     func freeze() throws(Failure) {
+        beforeFreeze(self)
         try faults.step("freeze map \(id)")
+        // EBUSY
+        if isFrozenNow {
+            throw Failure(.system(errno: 16), tried: "freeze", on: "map \(id)", because: "it is frozen", next: "None.")
+        }
         isFrozenNow = true
     }
 
@@ -85,8 +92,13 @@ final class FakeMap: PolicyMapPort {
         throw Failure(.system(errno: 1), tried: "write", on: "map \(id)", because: "it is frozen", next: "None.")
     }
 
-    /// What an operator does with bpftool.
-    func writeByHand(_ prefixes: IPPrefix...) { entries.formUnion(prefixes) }
+    /// What an operator does with bpftool. False: EPERM.
+    @discardableResult
+    func writeByHand(_ prefixes: IPPrefix...) -> Bool {
+        if isFrozenNow { return false }
+        entries.formUnion(prefixes)
+        return true
+    }
     func deleteByHand(_ prefixes: IPPrefix...) { entries.subtract(prefixes) }
 }
 
@@ -143,6 +155,16 @@ final class FakeTable: PolicyTablePort {
         progress(changes.count)
     }
 
+    func takeHits(from other: FakeTable, now: UInt32) throws(Failure) {
+        try faults.step("take the hits of table \(other.id)")
+        for (number, key) in other.hits.keys.sorted(by: { $0.prefix < $1.prefix }).enumerated() where entries[key] != nil {
+            if number == other.hits.count / 2, number > 0 { try faults.step("take the other half of the hits") }
+            guard let moved = other.hits.removeValue(forKey: key) else { continue }
+            let here = hits[key] ?? (0, 0)
+            hits[key] = (here.count + moved.count, max(here.last, moved.last))
+        }
+    }
+
     func records() -> [PolicyTableRecord] {
         entries.map { key, expiry in
             PolicyTableRecord(
@@ -175,6 +197,7 @@ struct FakeProgram {
     var settings: FilterSettings? = .classic
     var counters = Counters()
     var countersID: UInt32 = 0
+    var notes = EdgeNotes()
 }
 
 final class FakeKernel: EdgeKernelPort {
@@ -337,6 +360,7 @@ final class FakeKernel: EdgeKernelPort {
     }
 
     func counters(of edge: EdgeState) -> Counters { programs[edge.interface]?.counters ?? Counters() }
+    func notes(of edge: EdgeState) -> EdgeNotes { programs[edge.interface]?.notes ?? EdgeNotes() }
     func countersMapID(of edge: EdgeState) -> UInt32 { programs[edge.interface]?.countersID ?? 0 }
     func socketCount(of edge: EdgeState) -> Int? { 0 }
 }

@@ -45,6 +45,22 @@ import Testing
         #expect(lists.map(\.inKernel) == [0, 1] && lists.map(\.byHand) == [0, 1] && lists.map(\.missing) == [2, 0])
     }
 
+    @Test func whatProgramsHaveWrittenDown() throws {
+        try world.up("eth0", settings: .carrier)
+        world.kernel.programs[FakeWorld.eth0]?.notes.unfiltered = [.ipv6: 7]
+        #expect(try world.edges.status(now: 1).edges.map { $0.notes?.unfiltered } == [[.ipv6: 7]])
+        #expect(try world.edges.notes(of: "eth0").unfiltered == [.ipv6: 7])
+        let failure = #expect(throws: Failure.self) { try world.edges.notes(of: "eth1") }
+        #expect(failure?.kind == .notLoaded)
+    }
+
+    @Test func upWarnsOfDryRuns() throws {
+        var settings = FilterSettings.carrier
+        settings.dryRun = [.blocked]
+        #expect(try world.up("eth0", settings: settings).warnings.contains(.dryRun(interface: "eth0", settings)))
+        #expect(try !world.up("eth0", settings: .carrier).warnings.contains { if case .dryRun = $0 { true } else { false } })
+    }
+
     @Test func behindOurBack() throws {
         try world.up("eth0")
         try world.up("eth1")

@@ -223,6 +223,65 @@ import Testing
         #expect(try world.block(address(1)).growth == nil)
     }
 
+    @Test func aLargerTableHasTheHitsOfTheOldOne() throws {
+        try world.up("eth0", settings: .carrier)
+        try world.up("eth1", settings: .carrier)
+        try world.block(address(1), address(2), address(3))
+        func key(_ number: UInt8) -> FakeTable.Key { .init(prefix: address(number), kind: .block) }
+        let old = try table
+        old.hits = [key(1): (5, 50), key(2): (6, 60)]
+        // Counted while one interface has the new table already.
+        world.kernel.afterAttach = { [world] in
+            world.kernel.programs[FakeWorld.eth0]?.table?.hits[key(1), default: (0, 0)].count += 100
+        }
+        _ = try world.importBlocked(many(5_000))
+        world.kernel.afterAttach = {}
+        #expect(try table !== old && table.hits[key(1)]?.count == 205 && table.hits[key(1)]?.last == 50)
+        #expect(try table.hits[key(2)]?.count == 6 && table.hits[key(3)] == nil)
+        try world.up("eth0", settings: .carrier, table: 20_000)
+        #expect(try table.hits[key(1)]?.count == 205 && table.hits[key(2)]?.last == 60)
+    }
+
+    /// Every step of a growth fails, or the process dies there: no hit is counted twice, and none is lost but by a death
+    /// between taking one away and adding it, which the fake does in one.
+    @Test(arguments: [false, true], [false, true]) func hitsAreCountedOnce(kills: Bool, byHand: Bool) throws {
+        for step in 1...100 {
+            let world = FakeWorld()
+            try world.up("eth0", settings: .carrier)
+            try world.up("eth1", settings: .carrier)
+            try world.block(address(1), address(2), address(3))
+            for number in UInt8(1)...3 {
+                world.kernel.table?.hits[.init(prefix: address(number), kind: .block)] = (UInt64(number), 50)
+            }
+            world.faults.reset()
+            world.faults.failAt = step
+            world.faults.kills = kills
+            func grow() throws {
+                if byHand {
+                    try world.up("eth0", settings: .carrier, table: 9_000)
+                } else {
+                    _ = try world.importBlocked(many(5_000))
+                }
+            }
+            try? grow()
+            let taken = world.faults.steps
+            world.faults.reset()
+            if taken.count >= step {
+                try world.up("eth0", settings: .carrier)
+                let rows = try world.policy.list(.block, now: 1).rows.filter { $0.hits ?? 0 > 0 }
+                #expect(rows.map(\.hits) == [1, 2, 3], "step \(step) of \(taken)")
+                try grow()
+            }
+            let rows = try world.policy.list(.block, now: 1).rows.filter { $0.hits ?? 0 > 0 }
+            #expect(rows.map(\.hits) == [1, 2, 3], "step \(step) of \(taken)")
+            if taken.count < step {
+                #expect(step > 8)
+                return
+            }
+        }
+        Issue.record("the sweep did not end")
+    }
+
     @Test func growthHasItsBounds() throws {
         let limits = PolicyLimits(policyMemory: 4_096 * 64)
         let policy = FakeWorld.Policy(kernel: world.kernel, record: world.record, lock: world.lock, limits: limits)

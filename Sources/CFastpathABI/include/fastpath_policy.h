@@ -252,5 +252,26 @@ static inline uint32_t fastpath_policy_load32(const uint32_t *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
+/* A count that programs add to at the same time: takes all of it away. */
+static inline uint64_t fastpath_policy_take64(uint64_t *word)
+{
+	return __atomic_exchange_n(word, 0, __ATOMIC_ACQ_REL);
+}
+
+static inline void fastpath_policy_add64(uint64_t *word, uint64_t value)
+{
+	__atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);
+}
+
+/* A time that programs move on at the same time: never moves it back. */
+static inline void fastpath_policy_raise32(uint32_t *word, uint32_t value)
+{
+	uint32_t known = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+
+	while (known < value &&
+	       !__atomic_compare_exchange_n(word, &known, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		;
+}
+
 #endif /* __bpf__ */
 #endif /* FASTPATH_POLICY_H_ABI */

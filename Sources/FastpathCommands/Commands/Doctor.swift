@@ -23,10 +23,13 @@ struct Doctor: EdgeCommand {
     func run(_ context: Context) throws(Failure) -> Outcome {
         var findings = hostFindings(.gather(context.instance))
         if let interface {
-            let running = try? context.edgeControl().settings(of: interface)
+            let running = (try? context.edgeControl().settings(of: interface)) ?? nil
             let settings = try? running ?? ConfigurationOptions.defaults(context.instance)
             let looksThroughTags = (settings ?? Configuration().settings).isOn(.vlan)
             findings += interfaceFindings(try .gather(interface, looksThroughTags: looksThroughTags))
+            if let running, let notes = try? context.edgeControl().notes(of: interface) {
+                findings += unfilteredFindings(notes, running)
+            }
         }
         if context.output.isJSON {
             context.output.json(["checks": .array(findings.map(\.json))])

@@ -84,8 +84,8 @@ struct DryRunReport {
         }
         output.table(rules)
         output.line("  \(Format.plural(Int(clamping: counters.total), "packet")) in all")
-        for row in notes.unfilteredRows {
-            output.line(Styled("  \(Format.plural(Int(clamping: row.packets), "packet")) of SIP passed unfiltered: \(row.sentence)", .yellow))
+        for sentence in settings.map(notes.unfilteredSentences) ?? [] {
+            output.line(Styled("  \(sentence)", settings?.isClassic == true ? nil : .yellow))
         }
         if isDryRun { showSources(top: top, output) }
     }
@@ -135,14 +135,29 @@ extension EdgeNotes {
     var unfilteredRows: [(filterSwitch: FilterSwitch, packets: UInt64, sentence: String)] {
         FilterSwitch.allCases.compactMap { filterSwitch in
             guard let packets = unfiltered[filterSwitch], packets > 0 else { return nil }
-            let sentence =
-                switch filterSwitch {
-                case .ports: "it goes to other ports; filter them with --port, or ports in the configuration"
-                default: "the switch \(filterSwitch.name) is off; turn it on with --switch \(filterSwitch.name)=on"
-                }
-            return (filterSwitch, packets, sentence)
+            return (filterSwitch, packets, Self.remedy(filterSwitch))
         }
     }
+
+    /// Why SIP passes unfiltered, and how to filter it.
+    static func remedy(_ off: FilterSwitch) -> String {
+        switch off {
+        case .ports: "it goes to other ports; filter them with --port, or ports in the configuration"
+        default: "the switch \(off.name) is off; turn it on with --switch \(off.name)=on"
+        }
+    }
+
+    /// The same for people: what passed unfiltered, and how to filter it. In profile classic nobody looks, which is said.
+    func unfilteredSentences(_ settings: FilterSettings) -> [String] {
+        if settings.isClassic { return [Self.nobodyLooks] }
+        return unfilteredRows.map {
+            "\(Format.plural(Int(clamping: $0.packets), "packet")) of SIP passed unfiltered: \($0.sentence)"
+        }
+    }
+
+    static let nobodyLooks =
+        "profile \(Profile.classic.rawValue) does not look for SIP that passes unfiltered: "
+        + FilterSwitch.observed.map(\.name).joined(separator: ", ")
 
     var unfilteredJSON: JSONValue {
         .object(unfilteredRows.map { .init(key: $0.filterSwitch.name, value: .number($0.packets)) })

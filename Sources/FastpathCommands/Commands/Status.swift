@@ -49,11 +49,27 @@ extension Output {
             line("Lists of its own: \(status.edge.label)")
             table(Self.table(of: status.ownLists))
         }
+        showLoudly(report)
         if !report.oddities.isEmpty { line() }
         for oddity in report.oddities {
             line(Styled("odd", .yellow), Styled("   \(oddity.sentence)"))
             line("      -> \(oddity.next)")
         }
+    }
+
+    /// What nobody must miss: rules that drop nothing, SIP that passes unfiltered, maps that nobody reads.
+    private func showLoudly(_ report: EdgeReport) {
+        var sentences: [Styled] = []
+        for status in report.edges {
+            guard let settings = status.settings else { continue }
+            if let dryRun = settings.dryRunSentence(on: status.edge.label) { sentences.append(Styled(dryRun, .yellow)) }
+            for sentence in status.notes?.unfilteredSentences(settings) ?? [] {
+                sentences.append(Styled("\(status.edge.label): \(sentence)", settings.isClassic ? nil : .yellow))
+            }
+        }
+        if let sentence = report.publicMaps.sentence { sentences.append(Styled(sentence)) }
+        if !sentences.isEmpty { line() }
+        for sentence in sentences { line(sentence) }
     }
 
     private func show(_ policy: TableStatus, _ kinds: [KindStatus]) {
@@ -100,9 +116,10 @@ extension Output {
     private static func table(of lists: [ListStatus]) -> Table {
         var table = Table([.left("LIST"), .right("IN FORCE"), .right("CAPACITY"), .right("RECORDED")])
         for list in lists {
-            let isFull = (list.inKernel ?? list.recorded) >= list.capacity
+            let isFull = !list.isFrozen && (list.inKernel ?? list.recorded) >= list.capacity
             table.add([
-                Styled(list.kind.rawValue), Styled(list.inKernel.map { Format.count($0) } ?? "-", isFull ? .red : nil),
+                Styled(list.kind.rawValue),
+                Styled(list.isFrozen ? "frozen" : list.inKernel.map { Format.count($0) } ?? "-", isFull ? .red : nil),
                 Styled(Format.count(list.capacity)), Styled(Format.count(list.recorded)),
             ])
         }
@@ -114,7 +131,7 @@ extension EdgeReport {
     var json: JSONValue {
         [
             "interfaces": .array(edges.map(\.json)),
-            "lists": .array(lists.map(\.json)),
+            "lists": .array(lists.map(\.json)), "public_maps": publicMaps.json,
             "policy": .array(policy.map(\.json)),
             "table": table.map {
                 [
@@ -141,6 +158,18 @@ extension EdgeStatus {
             "settings": settings?.json ?? .null, "program": edge.attachment?.json ?? .null,
             "sockets": sockets.map { .number($0) } ?? .null, "pinned": .bool(edge.isPinned),
             "instance": .optional(edge.otherInstance), "own_lists": .array(ownLists.map(\.json)),
+            "unfiltered": settings.map(\.isClassic) == false ? notes?.unfilteredJSON ?? .null : .null,
+        ]
+    }
+}
+
+extension PublicMapsState {
+    /// Who reads the shared public maps is null where all do that filter.
+    var json: JSONValue {
+        let readers: JSONValue = if case .keptWritable(let readers, _) = self { .array(readers.map { .string($0) }) } else { .null }
+        return [
+            "state": .string(name), "read_by": readers, "not_read_by": .array(unreadBy.map { .string($0) }),
+            "text": .optional(sentence),
         ]
     }
 }
@@ -150,7 +179,7 @@ extension ListStatus {
         [
             "list": .string(kind.rawValue), "recorded": .number(recorded),
             "in_kernel": inKernel.map { .number($0) } ?? .null, "capacity": .number(capacity),
-            "by_hand": .number(byHand), "missing": .number(missing),
+            "by_hand": .number(byHand), "missing": .number(missing), "frozen": .bool(isFrozen),
         ]
     }
 }

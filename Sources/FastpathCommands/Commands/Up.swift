@@ -31,10 +31,10 @@ struct Up: EdgeCommand {
         completion: .file(extensions: ["o"]))
     var object: String?
 
-    @Option(help: ArgumentHelp("Entries that the allow list can hold; those that are there are kept.", valueName: "n"))
+    @Option(help: ArgumentHelp("Entries that allowed_ips can hold; those that are there are kept.", valueName: "n"))
     var allowedCapacity: Int?
 
-    @Option(help: ArgumentHelp("Entries that the block list can hold; those that are there are kept.", valueName: "n"))
+    @Option(help: ArgumentHelp("Entries that blocked_ips can hold; those that are there are kept.", valueName: "n"))
     var blockedCapacity: Int?
 
     @Option(
@@ -109,21 +109,34 @@ extension Output {
         if let before = report.settingsBefore, before != report.settings { rules += "; was \(before)" }
         line(rules)
         var table = Table([.left(""), .right(""), .left("")], indent: 2)
-        for list in report.lists {
-            let room = "\(Format.count(list.entries)) of \(Format.count(list.capacity)) entries"
-            table.add([Styled(list.kind.listName), Styled(room), Styled(list.remarks.joined(separator: "; "))])
+        for list in report.lists where list.isWorthALine {
+            table.add([Styled(list.title), Styled(list.room), Styled(list.remarks.joined(separator: "; "))])
         }
         if let policy = report.table {
             let room = "\(Format.count(policy.prefixes)) of \(Format.count(policy.capacity)) prefixes"
             table.add([Styled("policy table"), Styled(room), Styled(policy.remarks(report.recorded))])
         }
         self.table(table)
+        if case .frozen = report.publicMaps, let sentence = report.publicMaps.sentence { line("  \(sentence)") }
         for other in report.moved { line("  \(other.label): moved to the shared lists, \(other.modeText) mode") }
     }
 }
 
 extension UpList {
+    /// Where programs read the policy table, a public map without entries of somebody's hand is nobody's business.
+    fileprivate var isWorthALine: Bool { takesRecord || !remarks.isEmpty }
+
+    /// "block list"; where it holds only what was written by hand, the map's own name.
+    fileprivate var title: String { takesRecord ? kind.listName : kind.map?.name ?? kind.listName }
+
+    fileprivate var room: String {
+        isFrozen ? "frozen" : "\(Format.count(entries)) of \(Format.count(capacity)) entries"
+    }
+
     fileprivate var remarks: [String] {
+        if isFrozen {
+            return adopted == 0 ? [] : ["\(Format.count(adopted)) written by hand: recorded now, and in the policy table"]
+        }
         var remarks: [String] = []
         if let before = capacityBefore, before != capacity { remarks.append("capacity was \(Format.count(before))") }
         if adopted > 0 { remarks.append("\(Format.count(adopted)) adopted from the program that was there") }
@@ -157,9 +170,10 @@ extension UpReport {
                     [
                         "list": .string(list.kind.rawValue), "entries": .number(list.entries),
                         "capacity": .number(list.capacity), "adopted": .number(list.adopted),
-                        "by_hand": .number(list.byHand),
+                        "by_hand": .number(list.byHand), "frozen": .bool(list.isFrozen),
                     ]
                 }),
+            "public_maps": publicMaps.json,
             "recorded": .object(
                 PolicyKind.allCases.map { .init(key: $0.rawValue, value: .number(recorded[$0] ?? 0)) }),
             "table": table.map {
@@ -184,6 +198,8 @@ extension UpWarning {
         case .genericMode: "generic_mode"
         case .firstNativeAttach: "first_native_attach"
         case .otherObject: "other_object"
+        case .mapsNotFrozen: "maps_not_frozen"
+        case .dryRun: "dry_run"
         }
     }
 }

@@ -67,6 +67,17 @@ func interfaceFindings(_ facts: InterfaceFacts) -> [Finding] {
     ]
 }
 
+/// SIP that passed unfiltered there, as a switch of the program that runs is off.
+func unfilteredFindings(_ notes: EdgeNotes, _ settings: FilterSettings) -> [Finding] {
+    let check = "unfiltered"
+    let sentences = notes.unfilteredSentences(settings)
+    if settings.isClassic { return sentences.map { .ok(check, $0) } }
+    if sentences.isEmpty { return [.ok(check, "no SIP passed for a switch that is off")] }
+    return zip(notes.unfilteredRows, sentences).map { row, sentence in
+        .warn(check, sentence, "See docs/PROFILES.md for what the switch \(row.filterSwitch.name) does.")
+    }
+}
+
 private func linkFinding(_ facts: InterfaceFacts) -> Finding {
     guard facts.isUp else {
         return .warn("link", "\(facts.name) is down", "ip link set dev \(facts.name) up")
