@@ -29,7 +29,7 @@ RELEASE := -c release --static-swift-stdlib --disable-local-rpath \
 	-Xlinker --no-export-dynamic -Xlinker -L$(CURDIR)/build/static
 SWIFT_SOURCES := Package.swift $(shell find Sources -type f 2>/dev/null)
 
-.PHONY: all demo test fuzz fuzz-parsers kernels bench install uninstall fmt check clean help setup
+.PHONY: all demo test fuzz fuzz-parsers kernels bench proof install uninstall fmt check clean help setup
 
 all: build/vos-fastpath ## Build the program and the command
 
@@ -104,6 +104,10 @@ kernels: setup ## The program under other kernels, in qemu: loads, attaches, sam
 bench: setup ## Measure; prints a table and writes build/bench.json (root)
 	@$(MAKE) --no-print-directory all
 	build/vos-fastpath bench --output build/bench.json
+
+proof: build/vos-fastpath ## docs/PROOF.md and its pictures, from build/bench.json
+	@test -r build/bench.json || { echo "make: there are no figures yet. Run make bench." >&2; exit 1; }
+	build/vos-fastpath generate-proof build/bench.json docs
 
 setup: ## Install the Debian packages that are missing (root); starts no service
 	@scripts/setup.sh

@@ -22,7 +22,7 @@ struct VosFastpath: ParsableCommand {
             Exit codes: 0 done, 1 failed, 64 wrong usage.
             """,
         version: version,
-        subcommands: [GenerateManual.self],
+        subcommands: [GenerateManual.self, GenerateProof.self],
         groupedSubcommands: [
             CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self, Config.self]),
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self, Trust.self]),
