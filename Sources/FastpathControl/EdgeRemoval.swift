@@ -105,13 +105,20 @@ extension EdgeControl {
             }
             if held.isEmpty { continue }
             let byHand = try held.subtracting(record.entries(kind, of: Array(held)).map(\.prefix))
-            try record.insert(
-                byHand.map { PolicyEntry(kind: kind, prefix: $0, origin: .adopted, added: now.wall) })
-            if !byHand.isEmpty { adopted[kind] = byHand.count }
+            if byHand.isEmpty { continue }
+            let entries = byHand.map { PolicyEntry(kind: kind, prefix: $0, origin: .adopted, added: now.wall) }
+            try record.insert(entries)
+            adopted[kind] = byHand.count
             // What goes on filtering with the table has them from there.
             if lists.readers.allSatisfy(targets.contains) { continue }
-            _ = try policy.keeper(now).apply(
-                byHand.map { PolicyTableChange($0, kind.tableKind) }, lists, progress: { _ in })
+            do throws(Failure) {
+                _ = try policy.keeper(now).apply(
+                    byHand.map { PolicyTableChange($0, kind.tableKind) }, lists, progress: { _ in })
+            } catch {
+                var undo = UndoList()
+                undo.add("the record") { () throws(Failure) in try record.remove(entries) }
+                throw undo.takeBack(after: error)
+            }
         }
         return adopted
     }

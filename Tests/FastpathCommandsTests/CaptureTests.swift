@@ -194,8 +194,8 @@ func packets(in file: [UInt8]) throws -> [CapturedPacket] {
     }
 
     @Test(arguments: [
-        (0x0806, "ARP"), (0x86dd, "IPv6"), (0x8100, "VLAN tag"), (0x88cc, "Ethernet type 0x88cc"),
-        (0x0026, "IEEE 802.3 frame"),
+        (0x0806, "ARP"), (0x86dd, "IPv6, header cut short or damaged"), (0x8100, "IEEE 802.3 frame vlan 0"),
+        (0x88cc, "Ethernet type 0x88cc"), (0x0026, "IEEE 802.3 frame"),
     ])
     func otherTypes(type: Int, name: String) {
         let frame =

@@ -55,8 +55,8 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         #expect(
             one.json.encoded
                 == #"{"interfaces":[{"name":"veth-sip","mode":"native","counters":{"options_dropped":100,"redirected":0,"#
-                + #""passed":50,"blocked":5,"malformed":2}}],"total":{"options_dropped":100,"redirected":0,"passed":50,"#
-                + #""blocked":5,"malformed":2}}"#)
+                + #""passed":50,"blocked":5,"malformed":2,"rate_limited":0}}],"total":{"options_dropped":100,"#
+                + #""redirected":0,"passed":50,"blocked":5,"malformed":2,"rate_limited":0}}"#)
     }
 
     /// Copied from the documentation of read_xdp_stats.sh.
@@ -73,6 +73,8 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
                 """)
         #expect(two.summaryLines.first == "XDP counters (map ids 12, 15):")
         #expect(two.summaryLines.last == "  Total UDP 5060 handled:   2001")
+        let limited = Made.statistics([("eth0", 12, [.rateLimited: 7])])
+        #expect(limited.summaryLines.contains("  Rate limited (dropped):    7"))
     }
 
     @Test func severalInterfacesHaveASum() {
@@ -82,6 +84,7 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
                 "OPTIONS dropped (stealth)     0      0      0",
                 "Blocked (DoS list)            1      0      1",
                 "Malformed (dropped)           0      0      0",
+                "Rate limited (dropped)        0      0      0",
                 "Redirected (AF_XDP)           0      0      0",
                 "Passed to stack               0  2,000  2,000",
                 "Total                         1  2,000  2,001",
@@ -98,8 +101,8 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         let interval = StatsWatch.Interval(before: two, after: later, seconds: 2, time: 1_700_000_000)
         #expect(
             StatsWatch.line(interval)
-                == "2023-11-14T22:13:20Z  total 55.0/s  options_dropped 0/s  blocked 50.0/s  malformed 0/s  redirected 0/s  "
-                + "passed 5.0/s")
+                == "2023-11-14T22:13:20Z  total 55.0/s  options_dropped 0/s  blocked 50.0/s  malformed 0/s  "
+                + "rate_limited 0/s  redirected 0/s  passed 5.0/s")
         let json = StatsWatch.json(interval)
         #expect(json["per_second"]?["blocked"] == .double(50))
         #expect(json["total"]?["passed"] == .integer(2_010))
@@ -271,7 +274,7 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
             UpList(kind: .allow, entries: 2, capacity: 256, capacityBefore: 256, adopted: 0, byHand: 2, takesRecord: false),
         ]
         let out = printed { $0.show(report) }.out
-        #expect(!out.contains("blocked_ips") && !out.contains("list"), "\(out)")
+        #expect(!out.contains("blocked_ips") && !out.contains("block list"), "\(out)")
         #expect(out.contains("  allowed_ips  2 of 256 entries  2 written by hand\n"))
     }
 

@@ -114,14 +114,14 @@ extension EdgeStatistics {
     }
 
     /// The layout of read_xdp_stats.sh, to the blank: scripts parse it. Numbers of drops begin in column 29, the others
-    /// one column before, as they always did.
+    /// one column before, as they always did. Reasons that classic does not have come in where they have been counted.
     var summaryLines: [String] {
         let ids = rows.map { "\($0.mapID)" }.joined(separator: ", ")
         let padded = { (label: String, width: Int, number: UInt64) in
             "  \(label):" + String(repeating: " ", count: max(1, width - label.count - 1)) + "\(number)"
         }
         var lines = ["XDP counters (map id\(rows.count == 1 ? "" : "s") \(ids)):"]
-        for reason in Reason.counted {
+        for reason in Reason.counted where reason != .rateLimited || total[reason] > 0 {
             lines.append(padded(reason.label, reason.verdict == .drop ? 27 : 26, total[reason]))
         }
         lines.append(padded("Total UDP \(Listener.sipPort) handled", 26, total.total))
