@@ -22,23 +22,26 @@ import Testing
         policies[2].hasSocket = true
         let twins = try policies.map { try Twin($0) }
 
-        try compare(twins, frames: frames, of: &mutator)
+        try compare(twins, frames: frames, of: &mutator, reaching: Reason.all.filter { $0 != .rateLimited })
     }
 
-    /// Judges so many frames, each by the next twin. A generator that no longer reaches a rule would prove nothing
-    /// about it.
-    private func compare(_ twins: [Twin], frames: Int, of mutator: inout Mutator) throws {
+    /// Judges so many frames, each by the next twin, at most some milliseconds after the last. A generator that no longer reaches
+    /// a rule would prove nothing about it.
+    private func compare(
+        _ twins: [Twin], frames: Int, of mutator: inout Mutator, reaching reasons: [Reason]
+    ) throws {
         var seen: [Reason: Int] = [:]
         for number in 0..<frames {
             let (frame, linear) = mutator.next()
             let twin = twins[number % twins.count]
+            twin.setTime(twin.reference.now + UInt64(number % 7) * 500)
             seen[try twin.agree(on: frame, linear: linear).reason, default: 0] += 1
         }
         print("of them:", Reason.all.map { "\($0.name) \(seen[$0, default: 0])" }.joined(separator: ", "))
-        for reason in Reason.all { #expect(seen[reason, default: 0] > frames / 200, "\(reason) is hardly reached") }
+        for reason in reasons { #expect(seen[reason, default: 0] > frames / 200, "\(reason) is hardly reached") }
     }
 
-    @Test("as many with sets of switches taken at random: no difference")
+    @Test("four times as many with switches, limits, lists and dry run taken at random: no difference")
     func switches() throws {
         let seed = environment("FASTPATH_TEST_SEED") ?? UInt64.random(in: 0...UInt64.max)
         let frames = Int(environment("FASTPATH_TEST_FRAMES") ?? 200_000) * 4
@@ -62,11 +65,31 @@ import Testing
             }
             if number % 6 < 2 { row.blocked = [0xc000_0201, 0xc633_6401].map(IPPrefix.init(ipv4:)) }
             if number % 6 == 2 { row.allowed = [IPPrefix(ipv4: 0xc000_0201)] }
+            if number % 5 < 2 { row.policy = try Self.policy(&random) }
+            row.settings.hasLiveMaps = number % 7 != 6
+            for requests in RequestClass.allCases where number % 3 == 1 {
+                row.settings.limits[requests] = RateLimit("\(Int.random(in: 1...9, using: &random))/s:4", scope: .source)
+            }
+            if number % 8 == 2 { row.settings.budget = RateLimit("40/s:20", scope: .budget) }
+            if number % 8 == 5 {
+                row.settings.dryRun = Set(Reason.droppable.filter { _ in Bool.random(using: &random) })
+            }
             row.hasSocket = number % 2 == 0
             return try Twin(row)
         }
 
-        try compare(twins, frames: frames, of: &mutator)
+        try compare(twins, frames: frames, of: &mutator, reaching: Reason.all)
+    }
+
+    /// What covers the sources of the frames, each with a kind of its own.
+    private static func policy(_ random: inout SplitMix64) throws -> [PolicyTableChange] {
+        let prefixes = [
+            "192.0.2.1", "192.0.2.0/24", "198.51.100.0/22", "198.51.100.1", "203.0.113.8/29", "2001:db8::/32", "2001:db8::1",
+        ]
+        return try prefixes.compactMap { (text) -> PolicyTableChange? in
+            let kinds: PolicyKinds? = [nil, .block, .allow, .trust].randomElement(using: &random) ?? nil
+            return try kinds.map { PolicyTableChange(try IPPrefix(text), $0) }
+        }
     }
 
     private func environment(_ name: String) -> UInt64? {
