@@ -67,7 +67,8 @@ judge_window(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip, const struc
 	__u64 first_word = sip_first_word(window->bytes);
 	bool loosely = IS_ON(on, EVASION);
 
-	if (sip_is_options(first_word, loosely) && !is_allowed(on, sip) && drops(on, FASTPATH_REASON_OPTIONS_DROPPED))
+	if (sip_is_options(first_word, loosely) && !is_allowed(on, sip) &&
+	    drops(on, FASTPATH_REASON_OPTIONS_DROPPED))
 		return FASTPATH_REASON_OPTIONS_DROPPED;
 	if (IS_ON(on, VERSIONS) ? is_any_version(window->bytes) : sip_is_response(first_word)) {
 		sip->class = FASTPATH_CLASS_EXEMPT;
@@ -121,7 +122,8 @@ static __always_inline bool judge_odd_start(struct xdp_md *ctx, __u64 on, struct
 }
 
 /* What an opened window comes to. */
-static __always_inline enum fastpath_reason judge_opened(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip,
+static __always_inline enum fastpath_reason judge_opened(struct xdp_md *ctx, __u64 on,
+							 struct sip_datagram *sip,
 							 const struct window *window, enum opened opened)
 {
 	if (opened == OPENED_TOO_SHORT)
@@ -133,9 +135,9 @@ static __always_inline enum fastpath_reason judge_opened(struct xdp_md *ctx, __u
 }
 
 /* A datagram's flags and what judge_copied() answers, each in one number. */
-#define COPIED_IS_IPV6	    (1 << 8)
-#define COPIED_IS_FRAGMENT  (1 << 9)
-#define COPIED_CLASS_SHIFT  8
+#define COPIED_IS_IPV6	      (1 << 8)
+#define COPIED_IS_FRAGMENT    (1 << 9)
+#define COPIED_CLASS_SHIFT    8
 #define COPIED_REASON(copied) ((copied)&0xff)
 
 /*

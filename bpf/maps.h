@@ -66,7 +66,8 @@ struct packet_note {
 	struct source source;
 	__u32 payload_offset;
 	__s32 payload_length;
-	__u32 would_be; /* of enum fastpath_reason: the first rule in dry run that found it guilty; or IGNORED */
+	__u32 would_be; /* of enum fastpath_reason: the first rule in dry run that found it guilty; or IGNORED
+			 */
 	__u32 skipped;
 };
 
@@ -119,8 +120,8 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } samples SEC(".maps");
 
-/* Whose packets rules in dry run would have dropped: the most recent ones. The program writes, user space reads.
- * The loader gives it FASTPATH_DRY_RUN_SOURCES_ENTRIES where a rule is in dry run. */
+/* Whose packets rules in dry run would have dropped: the most recent ones. The program writes, user space
+ * reads. The loader gives it FASTPATH_DRY_RUN_SOURCES_ENTRIES where a rule is in dry run. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct fastpath_dry_run_key);

@@ -137,9 +137,10 @@ ON_ITS_OWN int take_sample(struct xdp_md *ctx, __u32 reason, __u32 would_be)
 		return 0;
 	sample.time = clock_micros();
 	sample.captured = sample.length < control->length ? sample.length : control->length;
-	/* The helper puts so many bytes of the frame behind what it is given, wherever the driver has them. */
-	refused = bpf_perf_event_output(ctx, &samples, BPF_F_CURRENT_CPU | (__u64)sample.captured << 32, &sample,
-					sizeof(sample));
+	/* The helper puts so many bytes of the frame behind what it is given, wherever the driver has them.
+	 */
+	refused = bpf_perf_event_output(ctx, &samples, BPF_F_CURRENT_CPU | (__u64)sample.captured << 32,
+					&sample, sizeof(sample));
 	count_note(refused ? FASTPATH_NOTE_UNREAD : FASTPATH_NOTE_SAMPLED);
 	return 0;
 }

@@ -7,7 +7,8 @@ static __always_inline bool is_in(__u64 on, void *public_map, const struct sourc
 {
 	__u32 key = bpf_htonl(source->high);
 
-	/* What is learnt here of the family is not to be remembered: it would make two ways of all that follows. */
+	/* What is learnt here of the family is not to be remembered: it would make two ways of all that
+	 * follows. */
 	if (IS_ON(on, IPV6) && forget(source->is_ipv6, source->high) & 1)
 		return false;
 	return bpf_map_lookup_elem(public_map, &key) != NULL;
@@ -40,7 +41,8 @@ static __always_inline bool is_trusted(__u32 kinds)
 	return kinds & FASTPATH_POLICY_TRUST;
 }
 
-/* Is the source blocked? Then its packet is counted where the list has it. `kinds`: of all entries that cover it. */
+/* Is the source blocked? Then its packet is counted where the list has it. `kinds`: of all entries that cover
+ * it. */
 static __always_inline bool is_blocked(__u64 on, const struct source *source, __u32 *kinds)
 {
 	struct policy_answer answer = ask_table(on, source);

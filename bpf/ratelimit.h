@@ -26,8 +26,9 @@ static __always_inline const volatile struct fastpath_limit *limit_of(__u32 clas
  */
 static __always_inline __u64 hash_source(const struct source *source, __u32 class)
 {
-	/* IPv6: whoever has one address of a /64 has all of them. Global addresses leave the upper bits free. */
-	return (source->high ^ (__u64)class << 62) * (settings.secret | 1);
+	/* IPv6: whoever has one address of a /64 has all of them. Global addresses leave the upper bits free.
+	 */
+	return (source->high ^ (__u64) class << 62) * (settings.secret | 1);
 }
 
 /*
@@ -37,7 +38,8 @@ static __always_inline __u64 hash_source(const struct source *source, __u32 clas
  */
 static __always_inline __s64 due_ahead(__u64 cell, __u64 now, __u64 furthest)
 {
-	__s64 ahead = (__s64)((cell - now) << (64 - FASTPATH_LIMIT_DUE_BITS)) >> (64 - FASTPATH_LIMIT_DUE_BITS);
+	__s64 ahead =
+		(__s64)((cell - now) << (64 - FASTPATH_LIMIT_DUE_BITS)) >> (64 - FASTPATH_LIMIT_DUE_BITS);
 
 	return ahead > (__s64)furthest ? -1 : ahead;
 }

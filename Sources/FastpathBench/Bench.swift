@@ -124,7 +124,8 @@ public struct Bench {
 extension Bench.Report {
     /// Every figure, in order of display.
     public var figures: [Figure] {
-        packets.flatMap(\.figures) + (mix?.figures ?? []) + (carrier?.figures ?? []) + policy.flatMap(\.figures) + drops.flatMap(\.figures)
+        packets.flatMap(\.figures) + (mix?.figures ?? []) + (carrier?.figures ?? []) + policy.flatMap(\.figures)
+            + drops.flatMap(\.figures)
             + dropRatios + [carrierDropRatio].compactMap { $0 }
             + (calls?.figures ?? []) + (lists?.figures ?? []) + (start?.figures ?? [])
     }

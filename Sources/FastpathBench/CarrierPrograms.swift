@@ -147,7 +147,9 @@ enum CarrierKind: Hashable {
     var isLong: Bool { self == .longLine || self == .adversarial }
 
     /// A frame, and whom it is from.
-    func frame(_ table: CarrierTable, number: Int, _ random: inout SeededGenerator) -> (frame: [UInt8], source: IPPrefix) {
+    func frame(_ table: CarrierTable, number: Int, _ random: inout SeededGenerator) -> (
+        frame: [UInt8], source: IPPrefix
+    ) {
         let source = table.source(source, family, &random)
         let address = UInt32(truncatingIfNeeded: source.bits)
         func ipv4(_ kind: PacketKind) -> [UInt8] { kind.frame(from: address, number: number, &random) }
@@ -158,7 +160,8 @@ enum CarrierKind: Hashable {
             frame.insert(contentsOf: [0x81, 0x00, 0x00, 0x07], at: 12)
             return (frame, source)
         case .ipv6, .ipv6Blocked: return (Self.ipv6(ipv4(.invite), from: source.bits), source)
-        case .longLine: return (Self.withPayload("INVITE sip:", filler: "a", end: " SIP/2.0\r\n", of: ipv4(.invite)), source)
+        case .longLine:
+            return (Self.withPayload("INVITE sip:", filler: "a", end: " SIP/2.0\r\n", of: ipv4(.invite)), source)
         case .adversarial: return (Self.withPayload("INVITE", filler: "SIP/2.1", end: "", of: ipv4(.invite)), source)
         }
     }
@@ -169,7 +172,8 @@ enum CarrierKind: Hashable {
         let length = UInt16(udp.count)
         let server: UInt128 = 0x2001_0db8 << 96 | 1
         func bytes(_ number: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
-        return Array(frame[..<12]) + [0x86, 0xdd, 0x60, 0, 0, 0] + bytes(length) + [17, 64] + bytes(source) + bytes(server)
+        return Array(frame[..<12]) + [0x86, 0xdd, 0x60, 0, 0, 0] + bytes(length) + [17, 64] + bytes(source)
+            + bytes(server)
             + udp
     }
 

@@ -110,8 +110,10 @@ struct FloodPolicy {
             append + text + ["OPTIONS ", "-j", "DROP"],
             append + text + ["SIP/2.0 ", "-j", "ACCEPT"],
             append + [
-                "-m", "hashlimit", "--hashlimit-above", "50/sec", "--hashlimit-burst", "100", "--hashlimit-mode", "srcip",
-                "--hashlimit-name", "flood", "--hashlimit-htable-size", "16384", "--hashlimit-htable-max", "65536", "-j",
+                "-m", "hashlimit", "--hashlimit-above", "50/sec", "--hashlimit-burst", "100", "--hashlimit-mode",
+                "srcip",
+                "--hashlimit-name", "flood", "--hashlimit-htable-size", "16384", "--hashlimit-htable-max", "65536",
+                "-j",
                 "DROP",
             ],
             append + ["-m", "limit", "--limit", "2000/sec", "--limit-burst", "4000", "-j", "ACCEPT"],

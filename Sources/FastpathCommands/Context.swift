@@ -16,12 +16,33 @@ struct Context {
 }
 
 extension Context {
-    func edgeControl() throws(Failure) -> EdgeControl<KernelEdges, PolicyDatabase, FileLock> {
-        try instance.edgeControl(lockTimeout: lockTimeout)
+    /// `limits`: for what may make the policy table grow.
+    func edgeControl(
+        limits: PolicyLimits = PolicyLimits()
+    ) throws(Failure) -> EdgeControl<KernelEdges, PolicyDatabase, FileLock> {
+        try instance.edgeControl(lockTimeout: lockTimeout, limits: limits)
     }
 
+    /// A configuration file that cannot be read keeps nobody from blocking an attacker: the defaults count then, which is
+    /// said.
     func policyControl() throws(Failure) -> PolicyControl<KernelEdges, PolicyDatabase, FileLock> {
-        try instance.policyControl(lockTimeout: lockTimeout)
+        var limits = PolicyLimits()
+        do throws(Failure) {
+            limits = try ConfigurationFile(path: instance.configurationPath, isNamed: false).read().policyLimits
+        } catch {
+            output.warning(
+                "\(error.subject): \(error.reason); the defaults of \(ConfigurationKey.policyMemory.rawValue) and "
+                    + "\(ConfigurationKey.maxBlockShare.rawValue) count. See 'vos-fastpath config check'.")
+        }
+        return try instance.policyControl(lockTimeout: lockTimeout, limits: limits)
+    }
+}
+
+extension Configuration {
+    var policyLimits: PolicyLimits {
+        PolicyLimits(
+            policyMemory: policyMemory ?? Configuration.defaultPolicyMemory,
+            maxBlockShare: maxBlockShare ?? Configuration.defaultMaxBlockShare)
     }
 }
 
@@ -44,30 +65,22 @@ extension FileLock {
 extension Instance {
     /// The use cases of the edge, on the real kernel and record. Throws unless this process and host can run it.
     func edgeControl(
-        lockTimeout: Int = FileLock.defaultTimeout
+        lockTimeout: Int = FileLock.defaultTimeout, limits: PolicyLimits = PolicyLimits()
     ) throws(Failure) -> EdgeControl<KernelEdges, PolicyDatabase, FileLock> {
         try Host.requireReady()
         return EdgeControl(
             kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath),
-            lock: FileLock(at: lockPath, timeout: lockTimeout), limits: try policyLimits())
-    }
-
-    /// What the configuration sets.
-    private func policyLimits() throws(Failure) -> PolicyLimits {
-        let configuration = try ConfigurationFile(path: configurationPath, isNamed: false).read()
-        return PolicyLimits(
-            policyMemory: configuration.policyMemory ?? Configuration.defaultPolicyMemory,
-            maxBlockShare: configuration.maxBlockShare ?? Configuration.defaultMaxBlockShare)
+            lock: FileLock(at: lockPath, timeout: lockTimeout), limits: limits)
     }
 
     /// The use cases of the policy, likewise.
     func policyControl(
-        lockTimeout: Int = FileLock.defaultTimeout
+        lockTimeout: Int = FileLock.defaultTimeout, limits: PolicyLimits = PolicyLimits()
     ) throws(Failure) -> PolicyControl<KernelEdges, PolicyDatabase, FileLock> {
         try Host.requireReady()
         return PolicyControl(
             kernel: KernelEdges(instance: self), record: PolicyDatabase(at: databasePath),
-            lock: FileLock(at: lockPath, timeout: lockTimeout), limits: try policyLimits())
+            lock: FileLock(at: lockPath, timeout: lockTimeout), limits: limits)
     }
 }
 

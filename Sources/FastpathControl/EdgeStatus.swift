@@ -69,6 +69,8 @@ public struct ListStatus: Hashable, Sendable {
     public var byHand: Int
     /// Recorded, not in the kernel's list; 0 where there is no list.
     public var missing: Int
+    /// Shall it hold what is recorded? Else the policy table does, and the map holds what somebody wrote by hand.
+    public var takesRecord = true
     /// Nobody can write to it any more.
     public var isFrozen = false
 }
@@ -182,7 +184,7 @@ extension EdgeControl {
         let common = held.count(where: recorded.contains)
         return ListStatus(
             kind: kind, recorded: recorded.count, inKernel: held.count, capacity: map.capacity,
-            byHand: held.count - common, missing: takesRecord ? recorded.count - common : 0)
+            byHand: held.count - common, missing: takesRecord ? recorded.count - common : 0, takesRecord: takesRecord)
     }
 
     func selection(_ name: String, from edges: [EdgeState]) throws(Failure) -> [EdgeState] {

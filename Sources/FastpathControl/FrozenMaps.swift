@@ -40,11 +40,13 @@ public enum PublicMapsState: Hashable, Sendable {
         switch self {
         case .read: return nil
         case .frozen:
-            return "\(Self.names) are empty and frozen: \(key)\(places.isEmpty ? "" : " on \(places)"), so no program reads "
+            return
+                "\(Self.names) are empty and frozen: \(key)\(places.isEmpty ? "" : " on \(places)"), so no program reads "
                 + "them, and an edit by hand fails with EPERM. Lists change with block, allow and trust. To get them "
                 + "back: vos-fastpath up \(first) --live-maps on"
         case .keptWritable(let readers, _):
-            return "\(Self.names) are not frozen, as \(readers.joined(separator: ", ")) reads them: an edit by hand counts "
+            return
+                "\(Self.names) are not frozen, as \(readers.joined(separator: ", ")) reads them: an edit by hand counts "
                 + "there, and not on \(places), where \(key)."
         case .notFrozenYet:
             return "\(Self.names) are not frozen yet, though no program reads them: \(key) on \(places). "
@@ -68,7 +70,11 @@ extension KernelLists {
         for kind in PolicyKind.inPublicMaps {
             guard let shared = try kernel.sharedPolicyMap(kind) else { continue }
             areThere = true
-            if try shared.isFrozen() { areFrozen = true } else if arePublicMapsUnread { return .notFrozenYet(unreadBy: unreadBy) }
+            if try shared.isFrozen() {
+                areFrozen = true
+            } else if arePublicMapsUnread {
+                return .notFrozenYet(unreadBy: unreadBy)
+            }
         }
         if areFrozen, try !isChangeOfMapCutOff() { return .frozen(unreadBy: unreadBy) }
         if unreadBy.isEmpty || !areThere { return .read }

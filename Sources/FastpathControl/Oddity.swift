@@ -45,7 +45,8 @@ public enum Oddity: Hashable, Sendable {
             "\(gap.kind.listName.capitalizedFirst): \(gap.count) not in force on \(gap.interfaces.joined(separator: ", ")), "
                 + "where the program reads the public maps alone."
         case .listsWithoutInterface: "The lists are in the kernel, but no interface uses them."
-        case .capacityChangeCutOff(let kind): "A change of the \(kind.listName)'s map or capacity was cut off near its end."
+        case .capacityChangeCutOff(let kind):
+            "A change of the \(kind.listName)'s map or capacity was cut off near its end."
         case .writtenByHand(let kind, let count):
             "\(kind.listName.capitalizedFirst): \(count) in the kernel, written by hand and not recorded."
         case .notInKernel(let kind, let count):

@@ -167,7 +167,8 @@ public struct PolicyControl<Kernel: EdgeKernelPort, Record: PolicyRecord, Lock: 
         _ addition: Addition<Kernel>, at capacity: Int, _ lists: KernelLists<Kernel>, details: String?
     ) -> Failure {
         let shortage = Shortage(
-            kind: addition.kind, capacity: capacity, interface: lists.edges.first(where: \.isFilteringForUs)?.name,
+            kind: addition.kind, capacity: capacity,
+            interface: (lists.classic.first ?? lists.edges.first(where: \.isFilteringForUs))?.name,
             suggestedCapacity: roomyCapacity(for: capacity + max(1, addition.unrecordedCount)))
         let prefixes = addition.added + addition.byHand + addition.changed + addition.alreadyThere
         return Failure(

@@ -133,7 +133,7 @@ extension PolicyControl {
         }
         report.completeShortage(
             capacities: addition.lists.map(\.map.capacity),
-            interface: lists.edges.first(where: \.isFilteringForUs)?.name)
+            interface: (lists.classic.first ?? lists.edges.first(where: \.isFilteringForUs))?.name)
         return addition
     }
 

@@ -42,9 +42,10 @@ public struct Shortage: Hashable, Sendable {
     /// A capacity that holds what there is and what did not fit, with some room: a power of two.
     public var suggestedCapacity: Int
 
-    /// How to raise the capacity, as an order.
+    /// How to raise the capacity, as an order. Only programs that read no policy table fill a public map.
     public var advice: String {
-        "Raise it: vos-fastpath up \(interface ?? "IFACE") \(kind.capacityOption) \(suggestedCapacity)"
+        "Raise it: vos-fastpath up \(interface ?? "IFACE") --profile classic \(kind.capacityOption) \(suggestedCapacity). "
+            + "Or use profile carrier, whose table grows by itself."
     }
 }
 

@@ -64,7 +64,8 @@ private struct ConfigurationReader {
             configuration.firstLineLimit = try number(entry, in: FilterSettings.firstLineLimits, "bytes")
         case .liveMaps: configuration.hasLiveMaps = try boolean(entry)
         case .dryRun: configuration.dryRun = try dryRun(entry)
-        case .policyMemory: configuration.policyMemory = try number(entry, in: Configuration.policyMemories, "MiB") << 20
+        case .policyMemory:
+            configuration.policyMemory = try number(entry, in: Configuration.policyMemories, "MiB") << 20
         case .maxBlockShare:
             configuration.maxBlockShare = Double(try number(entry, in: 0...100, "percent of all addresses")) / 100
         }

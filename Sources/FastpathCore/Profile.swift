@@ -88,7 +88,9 @@ extension FilterSettings: CustomStringConvertible {
         }
         if let budget { words.append("\(LimitKey.budget) \(budget)") }
         if !hasLiveMaps { words.append("\(ConfigurationKey.liveMaps.rawValue) false") }
-        if !dryRun.isEmpty { words.append("dry run" + (isDryRunOfAll ? "" : " of \(dryRunNames.joined(separator: " "))")) }
+        if !dryRun.isEmpty {
+            words.append("dry run" + (isDryRunOfAll ? "" : " of \(dryRunNames.joined(separator: " "))"))
+        }
         return words.joined(separator: ", ")
     }
 

@@ -62,7 +62,9 @@ public struct RateLimit: Hashable, Sendable {
     /// Nil where the program cannot keep such a limit: ``allowed(_:)``.
     public init?(_ count: Int, per unit: Unit, burst: Int? = nil, scope: Scope) {
         let burst = burst ?? max(1, count / unit.seconds)
-        guard count > 0, burst > 0, burst <= Self.largestBurst, count / unit.seconds <= scope.fastest else { return nil }
+        guard count > 0, burst > 0, burst <= Self.largestBurst, count / unit.seconds <= scope.fastest else {
+            return nil
+        }
         (self.count, self.unit, self.burst) = (count, unit, burst)
         let tolerance = abi(scope).tolerance / UInt64(scope.ticks / 1_000_000)
         guard tolerance <= UInt64(FASTPATH_LIMIT_TOLERANCE_MAX) else { return nil }

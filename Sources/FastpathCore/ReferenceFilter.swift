@@ -91,7 +91,9 @@ public struct ReferenceFilter: Sendable {
         guard settings.isOn(.policy) else { return [] }
         let second = UInt32(now / 1_000_000)
         return policy.reduce(into: []) { kinds, entry in
-            guard let expiry = entry.expiry, expiry.isLive(at: second), entry.prefix.covers(source.prefix) else { return }
+            guard let expiry = entry.expiry, expiry.isLive(at: second), entry.prefix.covers(source.prefix) else {
+                return
+            }
             kinds.formUnion(entry.kind)
         }
     }

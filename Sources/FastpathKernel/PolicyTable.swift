@@ -181,7 +181,9 @@ public final class PolicyTable {
         let block = PolicyKinds.block.rawValue.trailingZeroBitCount
         for number in 1..<max(1, other.memory.control.pointee.records_fresh) {
             let old = other.memory.record(number)
-            guard old.pointee.hits != 0, !PolicyMemory.isFree(old), other.memory.ends(old)[block] > now else { continue }
+            guard old.pointee.hits != 0, !PolicyMemory.isFree(old), other.memory.ends(old)[block] > now else {
+                continue
+            }
             let place = reader.find(PolicyMemory.prefix(old))
             guard place != 0 else { continue }
             let new = memory.record(place)

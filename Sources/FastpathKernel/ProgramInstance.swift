@@ -24,7 +24,8 @@ public final class ProgramInstance {
         /// It is SIP and passed unfiltered, as this switch is off.
         public var unfiltered: FilterSwitch?
 
-        public init(_ reason: Reason, verdict: Verdict? = nil, wouldBe: Reason? = nil, unfiltered: FilterSwitch? = nil) {
+        public init(_ reason: Reason, verdict: Verdict? = nil, wouldBe: Reason? = nil, unfiltered: FilterSwitch? = nil)
+        {
             self.verdict = verdict ?? reason.verdict
             self.reason = reason
             self.wouldBe = wouldBe

@@ -82,6 +82,8 @@ public final class SampleLock {
 
 /// Reads the samples of one program. What it set up in the kernel is gone when its process ends, however that happens.
 public final class SampleReader {
+    /// Held open: as its file is closed, the kernel takes out of the map what was put in by it.
+    private let samples: BPFMap
     private let control: BPFMap
     private let box: Box
     private let buffer: OpaquePointer
@@ -126,6 +128,7 @@ public final class SampleReader {
                 .system(errno: code), tried: tried, on: "program \(program.id)", because: errorText(code),
                 next: "Run it as root.", details: LibBPFLog.take())
         }
+        self.samples = samples
         self.control = control
         self.box = box
         self.buffer = buffer
@@ -145,10 +148,10 @@ public final class SampleReader {
     /// To be polled beside others: readable when there are samples.
     public var descriptor: Int32 { perf_buffer__epoll_fd(buffer) }
 
-    /// What has come, in order of time. Waits for at most so many milliseconds.
-    public func read(timeout: Int) throws(Failure) -> [Sample] {
-        let result = perf_buffer__poll(buffer, Int32(timeout))
-        if result < 0, errno != EINTR { _ = try check(result, "read samples", on: "the perf buffer") }
+    /// What has come, in order of time. Does not wait, and asks nobody whether something has come: whoever polled
+    /// ``descriptor`` has taken the kernel's answer, which it gives once (perf_poll).
+    public func read() throws(Failure) -> [Sample] {
+        _ = try check(perf_buffer__consume(buffer), "read samples", on: "the perf buffer")
         defer { box.samples = [] }
         return box.samples.sorted { $0.time < $1.time }
     }

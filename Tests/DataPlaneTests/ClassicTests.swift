@@ -97,6 +97,9 @@ import Testing
         #expect(PublicMap.allCases.map(\.name) == ["xsks_map", "allowed_ips", "blocked_ips", "xdp_counters"])
         #expect(PublicMap.allCases.map(\.defaultCapacity) == [64, 256, 1024, 6])
         #expect(Reason.counted.map(\.id).sorted() == [0, 1, 2, 3, 4, 5])
-        #expect([Reason.optionsDropped, .redirected, .passed, .blocked, .malformed, .rateLimited].map(\.id) == [0, 1, 2, 3, 4, 5])
+        #expect(
+            [Reason.optionsDropped, .redirected, .passed, .blocked, .malformed, .rateLimited].map(\.id) == [
+                0, 1, 2, 3, 4, 5,
+            ])
     }
 }

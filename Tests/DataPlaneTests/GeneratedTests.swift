@@ -68,7 +68,8 @@ import Testing
             if number % 5 < 2 { row.policy = try Self.policy(&random) }
             row.settings.hasLiveMaps = number % 7 != 6
             for requests in RequestClass.allCases where number % 3 == 1 {
-                row.settings.limits[requests] = RateLimit("\(Int.random(in: 1...9, using: &random))/s:4", scope: .source)
+                row.settings.limits[requests] = RateLimit(
+                    "\(Int.random(in: 1...9, using: &random))/s:4", scope: .source)
             }
             if number % 8 == 2 { row.settings.budget = RateLimit("40/s:20", scope: .budget) }
             if number % 8 == 5 {
@@ -84,7 +85,8 @@ import Testing
     /// What covers the sources of the frames, each with a kind of its own.
     private static func policy(_ random: inout SplitMix64) throws -> [PolicyTableChange] {
         let prefixes = [
-            "192.0.2.1", "192.0.2.0/24", "198.51.100.0/22", "198.51.100.1", "203.0.113.8/29", "2001:db8::/32", "2001:db8::1",
+            "192.0.2.1", "192.0.2.0/24", "198.51.100.0/22", "198.51.100.1", "203.0.113.8/29", "2001:db8::/32",
+            "2001:db8::1",
         ]
         return try prefixes.compactMap { (text) -> PolicyTableChange? in
             let kinds: PolicyKinds? = [nil, .block, .allow, .trust].randomElement(using: &random) ?? nil

@@ -6,7 +6,8 @@ import Testing
 
 /// Limits of strangers: the loaded program and the reference filter, with a clock of the test's. Needs root.
 @Suite(.serialized) struct LimitTests {
-    private func row(_ limits: [RequestClass: String], budget: String? = nil, policy: [String] = []) throws -> FrameRow {
+    private func row(_ limits: [RequestClass: String], budget: String? = nil, policy: [String] = []) throws -> FrameRow
+    {
         var row = FrameRow(name: "limits")
         row.settings = .carrier
         for (requests, text) in limits {
@@ -87,9 +88,9 @@ import Testing
         keepalive[29] = 10
         #expect(try passed(20, keepalive, twin) == 3)
         // None of the exempt used up what strangers have together.
-        var public_ = try row([:], budget: "1/s:10")
-        public_.allowed = [IPPrefix(ipv4: 0xc000_0207)]
-        let other = try Twin(public_)
+        var listed = try row([:], budget: "1/s:10")
+        listed.allowed = [IPPrefix(ipv4: 0xc000_0207)]
+        let other = try Twin(listed)
         #expect(try passed(20, frame("INVITE", from: 0xc000_0207), other) == 20)
         #expect(try passed(20, frame("INVITE"), other) == 10)
     }
@@ -189,7 +190,8 @@ import Testing
             let twin = try Twin(row(limits, budget: budget, policy: ["allow 192.0.2.3", "trust 192.0.2.4"]))
             for _ in 0..<5_000 {
                 twin.setTime(twin.reference.now + UInt64.random(in: 0...40_000, using: &random))
-                let method = ["INVITE", "REGISTER", "ACK", "OPTIONS", "SIP/2.0 200"].randomElement(using: &random) ?? ""
+                let method =
+                    ["INVITE", "REGISTER", "ACK", "OPTIONS", "SIP/2.0 200"].randomElement(using: &random) ?? ""
                 try twin.agree(on: frame(method, from: 0xc000_0200 + UInt32.random(in: 0..<12, using: &random)))
             }
         }

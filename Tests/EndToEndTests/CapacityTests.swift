@@ -5,7 +5,7 @@ import FastpathLab
 import Testing
 
 extension EndToEndTests {
-    /// Lists that are full.
+    /// Public maps that are full, where the program reads nothing else.
     @Suite struct CapacityTests {
         static func addresses(_ range: Range<Int>) -> [String] {
             range.map { "\(IPPrefix(ipv4: 0x6440_0000 + UInt32($0)))" }
@@ -16,16 +16,16 @@ extension EndToEndTests {
             try EdgeLab.with { lab in
                 let edge = lab.command
                 let peer = lab.peer()
-                try lab.up(.native, "--blocked-capacity", "8", "--allowed-capacity", "4")
+                try lab.up(.native, "--profile", "classic", "--blocked-capacity", "8", "--allowed-capacity", "4")
                 try edge.done(["block", "add"] + Self.addresses(0..<8))
                 try edge.done(["allow", "add"] + Self.addresses(0..<4))
                 let (blocked, allowed) = (try edge.list(.block), try edge.list(.allow))
                 expectFailure(
                     try edge.run("block", "add", peer.address), saying: "room for 8 entries", "nothing was changed",
-                    "vos-fastpath up sip0 --blocked-capacity 16")
+                    "vos-fastpath up sip0 --profile classic --blocked-capacity 16")
                 expectFailure(
                     try edge.run("allow", "add", peer.address), saying: "room for 4 entries",
-                    "vos-fastpath up sip0 --allowed-capacity 8")
+                    "vos-fastpath up sip0 --profile classic --allowed-capacity 8")
                 // Many at once: all or none.
                 expectFailure(try edge.run("block", "add", "100.64.0.0", peer.address), saying: "nothing was changed")
                 #expect(try edge.list(.block) == blocked && edge.list(.allow) == allowed)
@@ -49,7 +49,7 @@ extension EndToEndTests {
             try EdgeLab.with { lab in
                 let edge = lab.command
                 let file = "\(lab.laboratory.folder)/feed.txt"
-                try lab.up(mode)
+                try lab.up(mode, "--profile", "classic")
                 try edge.done("block", "add", "192.0.2.1", "192.0.2.2")
                 try Text.write(Self.addresses(0..<2000).joined(separator: "\n"), to: file)
                 let ran = try edge.run("block", "import", file)
@@ -60,7 +60,7 @@ extension EndToEndTests {
                 #expect(states.count == 1024 && Set(states.values) == ["in force"])
                 #expect(try edge.status().odd == [])
                 // What the advice says.
-                try edge.done("up", "sip0", "--blocked-capacity", "2048")
+                try edge.done("up", "sip0", "--profile", "classic", "--blocked-capacity", "2048")
                 #expect(try edge.list(.block) == states, "entries are kept")
                 let again = try edge.done("block", "import", file)
                 #expect(again.lines.last == "Done: 2000 blocked, 0 skipped (invalid), 0 failed (map full)", "\(again)")
@@ -77,10 +77,11 @@ extension EndToEndTests {
                     counted: [.blocked: 2, .passed: 1], heard: [next.register()])
 
                 expectFailure(
-                    try edge.run("up", "sip0", "--blocked-capacity", "2001"), saying: "2002 entries",
+                    try edge.run("up", "sip0", "--profile", "classic", "--blocked-capacity", "2001"),
+                    saying: "2002 entries",
                     "Choose 2002 or more")
                 #expect(try edge.status().list(.block)?.capacity == 2048, "refused: as it was")
-                try edge.done("up", "sip0", "--blocked-capacity", "2002")
+                try edge.done("up", "sip0", "--profile", "classic", "--blocked-capacity", "2002")
                 #expect(try edge.status().list(.block)?.capacity == 2002)
                 #expect(try edge.list(.block).count == 2002)
                 #expect(try edge.stats().total == counters([.blocked: 2, .passed: 2]))
@@ -91,7 +92,7 @@ extension EndToEndTests {
         func filledByHand() throws {
             try EdgeLab.with { lab in
                 let edge = lab.command
-                try lab.up(.native, "--blocked-capacity", "4")
+                try lab.up(.native, "--profile", "classic", "--blocked-capacity", "4")
                 let id = try SharedPolicyTests.mapID("blocked_ips", on: "sip0", edge)
                 for last in 1...3 {
                     try edge.shell("bpftool map update id $1 key hex c0 00 02 0$2 value hex 01", [id, "\(last)"])
@@ -105,8 +106,9 @@ extension EndToEndTests {
                         "192.0.2.1": "by hand", "192.0.2.2": "by hand", "192.0.2.3": "by hand",
                         "198.51.100.1": "in force",
                     ])
-                expectFailure(try edge.run("up", "sip0", "--blocked-capacity", "3"), saying: "4 entries")
-                try edge.done("up", "sip0", "--blocked-capacity", "5")
+                expectFailure(
+                    try edge.run("up", "sip0", "--profile", "classic", "--blocked-capacity", "3"), saying: "4 entries")
+                try edge.done("up", "sip0", "--profile", "classic", "--blocked-capacity", "5")
                 try edge.done("block", "add", "198.51.100.2")
                 #expect(try edge.list(.block).count == 5)
             }

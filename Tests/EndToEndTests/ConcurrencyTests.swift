@@ -28,7 +28,7 @@ extension EndToEndTests {
             #expect(Set(states.keys) == wanted)
             #expect(Set(states.values).isSubset(of: ["in force"]))
             let status = try edge.status()
-            #expect(status.odd == [] && status.list(.block)?.inKernel == wanted.count)
+            #expect(status.odd == [] && status.inTable(.block)?.inKernel == wanted.count)
         }
 
         @Test("twenty additions at once: all are in force and recorded")

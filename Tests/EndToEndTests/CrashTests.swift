@@ -15,11 +15,13 @@ extension EndToEndTests {
             let status = try edge.status()
             for kind in PolicyKind.inPublicMaps {
                 let states = try edge.list(kind)
-                let list = try #require(status.list(kind))
+                let list = try #require(status.inTable(kind))
                 let absent = states.values.count { $0 == "not in the kernel" }
                 #expect(!states.values.contains("by hand"), "\(place): unknown to the record: \(states)")
                 #expect(list.missing == absent && list.recorded == states.count, "\(place): \(list), \(states)")
-                #expect(status.odd.contains("not_in_kernel") == status.lists.contains { $0.missing > 0 }, "\(place)")
+                #expect(
+                    status.odd.contains("not_in_kernel")
+                        == PolicyKind.inPublicMaps.contains { (status.inTable($0)?.missing ?? 0) > 0 }, "\(place)")
             }
         }
 
@@ -32,7 +34,7 @@ extension EndToEndTests {
             #expect(Set(states.values).isSubset(of: ["in force"]), "\(place): \(states)")
             let status = try edge.status()
             #expect(Set(status.odd).isSubset(of: tolerated), "\(place): \(status.odd)")
-            #expect(status.list(.block)?.inKernel == wanted.count, "\(place)")
+            #expect(status.inTable(.block)?.inKernel == wanted.count, "\(place)")
         }
 
         static func isBlocked(_ lab: EdgeLab, over number: Int = 0) throws -> Bool {
@@ -141,7 +143,7 @@ extension EndToEndTests {
 
                 func check(_ place: String) throws {
                     #expect(try Self.isBlocked(lab), "\(place)")
-                    let status = try #require(try edge.status().list(.block))
+                    let status = try #require(try edge.status().inTable(.block))
                     #expect(status.byHand == 0, "\(place): unknown to the record: \(status)")
                     #expect(
                         [1, whole.count].contains(status.recorded), "\(place): the record is one transaction: \(status)"
@@ -149,7 +151,7 @@ extension EndToEndTests {
                     #expect(status.missing == status.recorded - (status.inKernel ?? -1), "\(place): \(status)")
                     // Mended by the next change, whatever it is.
                     let mended = try edge.done("allow", "add", "192.0.2.1")
-                    let now = try #require(try edge.status().list(.block))
+                    let now = try #require(try edge.status().inTable(.block))
                     #expect(now.missing == 0 && now.inKernel == status.recorded, "\(place): \(now)")
                     #expect(try edge.status().odd == [], "\(place)")
                     if status.missing > 0 {
@@ -184,13 +186,13 @@ extension EndToEndTests {
                         [Edge.path, "block", "import", file], in: lab.edge.namespace, environment: edge.environment)
                     _ = try child.wait(timeout: .milliseconds(milliseconds))
                     child.end()
-                    let status = try #require(try edge.status().list(.block))
+                    let status = try #require(try edge.status().inTable(.block))
                     #expect(
                         status.byHand == 0 && [0, 200_000].contains(status.recorded),
                         "after \(milliseconds) ms: \(status)")
                     outcomes.insert(status.recorded)
                     try edge.done("allow", "add", "192.0.2.1")
-                    let now = try #require(try edge.status().list(.block))
+                    let now = try #require(try edge.status().inTable(.block))
                     #expect(now.missing == 0 && now.inKernel == status.recorded, "after \(milliseconds) ms: \(now)")
                     #expect(try edge.status().odd == [])
                     if status.recorded > 0 {

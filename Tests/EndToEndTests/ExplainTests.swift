@@ -44,7 +44,7 @@ extension EndToEndTests {
         static let lines = [
             line(1, "DROP", "options_dropped", stranger), line(2, "PASS", "passed", stranger),
             line(3, "DROP", "malformed", stranger), line(4, "PASS", "passed", "192.0.2.1"),
-            line(5, "PASS", "ignored", stranger), line(6, "PASS", "passed", marker),
+            line(5, "PASS", "ignored", stranger, #","unfiltered":"ports""#), line(6, "PASS", "passed", marker),
         ]
 
         @Test("each packet of a capture, with lists of the command line and with those of an interface")

@@ -70,7 +70,9 @@ extension EndToEndTests {
                 var rounds = 0
                 let (exit, output) = try runs(["watch", "--json", "--count", "40", "--rate", "20"], lab) {
                     rounds += 1
-                    if rounds == 3 { expectFailure(try lab.command.run("watch"), saying: "another 'watch' or 'capture'") }
+                    if rounds == 3 {
+                        expectFailure(try lab.command.run("watch"), saying: "another 'watch' or 'capture'")
+                    }
                     if rounds == 5 { try lab.up(.native, "--switch", "vlan=off") }
                     return [peer.frame(peer.options())]
                 }
@@ -85,10 +87,12 @@ extension EndToEndTests {
                 try lab.up(.native)
                 let peer = lab.peer()
                 let long = [UInt8](repeating: 0x78, count: 1_400)
-                let file = FileManager.default.temporaryDirectory.appendingPathComponent("capture-\(getpid()).pcapng").path
+                let file = FileManager.default.temporaryDirectory.appendingPathComponent("capture-\(getpid()).pcapng")
+                    .path
                 defer { try? FileManager.default.removeItem(atPath: file) }
                 let (exit, output) = try runs(
-                    ["capture", "-w", file, "--packets", "4", "--reason", "malformed", "--reason", "options_dropped"], lab
+                    ["capture", "-w", file, "--packets", "4", "--reason", "malformed", "--reason", "options_dropped"],
+                    lab
                 ) { [peer.frame(long), peer.frame(peer.invite()), peer.frame(peer.options())] }
                 #expect(exit == .code(0) && output.contains("4 packets written, 0 lost"))
                 let fields = ["frame.comment", "frame.len", "frame.cap_len", "ip.src", "frame.interface_name"]
@@ -132,7 +136,9 @@ extension EndToEndTests {
                 let blocked = peer.spoofing(0x0a61_0132)
                 try lab.command.done("block", "add", blocked.address)
                 let frames =
-                    peer.frames([peer.options(1), peer.options(2), TrafficTests.junk]) + [blocked.frame(blocked.register())]
+                    peer.frames([peer.options(1), peer.options(2), TrafficTests.junk]) + [
+                        blocked.frame(blocked.register())
+                    ]
                     + [peer.frame(peer.invite())]
                 let payloads = [peer.options(1), peer.options(2), TrafficTests.junk, blocked.register(), peer.invite()]
                 try lab.expect(frames, counted: [.passed: 5], heard: payloads)

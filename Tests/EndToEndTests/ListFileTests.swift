@@ -50,7 +50,7 @@ extension EndToEndTests {
                     "seq 0 19999 | awk '{ printf \"11.0.%d.%d\\n\", $1 / 256, $1 % 256 }' > $1", [path]
                 )
                 .requireDone()
-                try lab.up(.native)
+                try lab.up(.native, "--profile", "classic")
                 let peer = lab.peer()
                 let sources = [0x0b00_0000, 0x0b00_4e1f, 0x0b00_4e20].map { peer.spoofing($0) }
                 let frames = sources.map { $0.frame($0.register()) }
@@ -60,7 +60,7 @@ extension EndToEndTests {
                 #expect(try edge.export() == [])
                 try lab.expect(frames, counted: [.passed: 3], heard: sources.map { $0.register() })
 
-                try edge.done("up", "sip0", "--blocked-capacity", "32768")
+                try edge.done("up", "sip0", "--profile", "classic", "--blocked-capacity", "32768")
                 for (add, remove) in [
                     ("$EDGE block add --from $1", "$EDGE block remove --from - < $1"),
                     ("$EDGE block add $(cat $1)", "xargs -n 20000 -s 1000000 $EDGE block remove < $1"),

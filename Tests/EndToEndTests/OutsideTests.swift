@@ -209,7 +209,7 @@ extension EndToEndTests {
                 #expect(
                     ran.lines == [
                         "sip_xdp_prog xdp gpl=true", "allowed_ips hash 4 1 256", "blocked_ips hash 4 1 1024",
-                        "xdp_counters percpu_array 4 8 5", "xsks_map xskmap 4 4 64",
+                        "xdp_counters percpu_array 4 8 6", "xsks_map xskmap 4 4 64",
                     ])
             }
         }

@@ -200,7 +200,7 @@ extension EndToEndTests {
                 #expect(
                     try sandbox.edge("block", "export").output == ""
                         && sandbox.edge("allow", "export").lines == ["192.0.2.1"])
-                try sandbox.edge("up", "veth-sip", "--blocked-capacity", "1")
+                try sandbox.edge("up", "veth-sip", "--profile", "classic", "--blocked-capacity", "1")
                 try sandbox.script("block_ip.sh", "192.0.2.1").requireDone()
                 let full = try sandbox.script("block_ip.sh", "192.0.2.2")
                 #expect(full.exit == .code(1) && full.errors.contains("--blocked-capacity 2"), "\(full)")

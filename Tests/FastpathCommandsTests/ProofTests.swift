@@ -9,13 +9,15 @@ import Testing
 @Suite struct ProofTests {
     private static let figures = [
         ("packet.invite.edge", "ns", 36), ("packet.invite.ratio", "ratio", 1.46), ("carrier.invite.frozen", "ns", 9.4),
-        ("carrier.invite.million", "ns", 31), ("carrier.ipv6_blocked.frozen", "ns", 20), ("carrier.long_line.long", "ns", 88),
+        ("carrier.invite.million", "ns", 31), ("carrier.ipv6_blocked.frozen", "ns", 20),
+        ("carrier.long_line.long", "ns", 88),
         ("carrier.vlan.more", "ns", 2.5), ("carrier.mix.net", "ns", 21), ("policy.1000.ipv4.miss", "ns", 8),
         ("policy.1000.change", "ms", 0.0006), ("drop.native.rate", "Mpps", 6.91), ("drop.native.cpu", "ns", 135),
         ("drop.socket.rate", "Mpps", 0.67), ("calls.quiet.trunk.answered", "%", 100),
         ("calls.forged.frames.edge.trunk.answered", "%", 99.95), ("calls.forged.frames.edge.phone.answered", "%", 12.5),
         ("calls.curve.none.25.answered", "%", 80), ("calls.curve.none.800.answered", "%", 0),
-        ("calls.curve.edge.800.answered", "%", 100), ("calls.curve.edge.25.answered", "%", 100), ("start.help", "ms", 4.6),
+        ("calls.curve.edge.800.answered", "%", 100), ("calls.curve.edge.25.answered", "%", 100),
+        ("start.help", "ms", 4.6),
     ]
     private static let goals = [
         ("carrier.invite.frozen", 9.4, "at_most", 10.0, true), ("packet.invite.ratio", 1.46, "at_most", 1.35, false),
@@ -40,7 +42,11 @@ import Testing
                             "unit": .string(unit), "rounds": 5, "min": .double(median * 0.5), "median": .double(median),
                             "max": .double(median * 2),
                         ])
-                } + [.init(key: "carrier.live.more", value: ["unit": "ns", "rounds": 0, "min": nil, "median": nil, "max": nil])]),
+                } + [
+                    .init(
+                        key: "carrier.live.more",
+                        value: ["unit": "ns", "rounds": 0, "min": nil, "median": nil, "max": nil])
+                ]),
             "goals": .array(
                 Self.goals.filter { isIn($0.0) }.map { figure, value, relation, limit, isMet in
                     [
@@ -60,10 +66,13 @@ import Testing
         let text = try page().markdown
         #expect(text.contains("2 of 3 met, 1 missed."))
         let missed = try #require(text.firstRange(of: "### Missed")), met = try #require(text.firstRange(of: "### Met"))
-        let ratio = try #require(text.firstRange(of: "| classic: INVITE, ratio | 1.46 | ≤ 1.35 | `packet.invite.ratio` |"))
+        let ratio = try #require(
+            text.firstRange(of: "| classic: INVITE, ratio | 1.46 | ≤ 1.35 | `packet.invite.ratio` |"))
         let invite = try #require(
             text.firstRange(of: "| carrier: INVITE, 1,000 entries | 9.4 ns | ≤ 10 ns | `carrier.invite.frozen` |"))
-        #expect(missed.lowerBound < ratio.lowerBound && ratio.lowerBound < met.lowerBound && met.lowerBound < invite.lowerBound)
+        #expect(
+            missed.lowerBound < ratio.lowerBound && ratio.lowerBound < met.lowerBound
+                && met.lowerBound < invite.lowerBound)
         #expect(text.contains("P & <Q>, 2 cores, Linux 6.18, load 0.50 1.00 2.00 before"))
         #expect(!text.contains("a look, not a measurement"))
         #expect(try page(isQuick: true).markdown.contains("**This was a quick run: a look, not a measurement.**"))
@@ -75,7 +84,8 @@ import Testing
             "| INVITE | 9 (5) | 31 (16) |  | met |", "| IPv6 blocked | 20 (10) |  |  |  |",
             "| mixed traffic, over the empty program | 21.0 (10.5) |  |",
             "| INVITE | 36 (18) | – | – | – | 1.46 (0.73) | **missed** ≤ 1.35 |", "| `ipv4.miss` | 8 (4) | ns |",
-            "| the edge, native mode | 6.91 (3.46) | 135 (68) |  |  |", "| none |  | the edge, native | – | 100.00 (50.00) |",
+            "| the edge, native mode | 6.91 (3.46) | 135 (68) |  |  |",
+            "| none |  | the edge, native | – | 100.00 (50.00) |",
             "| INVITEs of 100,000 forged sources | live frames, 1 Mpps | the edge, native | – | 99.95 (49.98) | – | "
                 + "12.50 (6.25) | – | – | met |",
             "| `start.help` | 4.6 (2.3) | 9.2 |  |",
@@ -136,9 +146,11 @@ import Testing
         let svg = try #require(try page().pictures.last?.svg).source
         let lines = svg.split(separator: "\n").filter { $0.hasPrefix("<polyline") }
         // 80 % to 0 %, and 100 % all the way: downwards is more in a picture.
-        #expect(lines == [
-            "<polyline points=\"74,124.8 668,360\" class=\"curve s0\"/>", "<polyline points=\"74,66 668,66\" class=\"curve s1\"/>",
-        ])
+        #expect(
+            lines == [
+                "<polyline points=\"74,124.8 668,360\" class=\"curve s0\"/>",
+                "<polyline points=\"74,66 668,66\" class=\"curve s1\"/>",
+            ])
     }
 
     @Test(arguments: [(0.4, 0.4), (0.67, 0.8), (1, 1), (9.9, 10), (10.15, 12), (61, 80), (100, 100), (2_300, 2_500)])

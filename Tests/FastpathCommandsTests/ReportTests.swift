@@ -266,12 +266,22 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         #expect(report.json["oddities"]?.elements.first?["name"] == "foreign_program")
     }
 
+    @Test func statusSaysWhatThePublicMapsHoldBesideAPolicyTable() {
+        let list = ListStatus(
+            kind: .block, recorded: 3, inKernel: 1, capacity: 1_024, byHand: 1, missing: 0, takesRecord: false)
+        let out = printed { $0.show(EdgeReport(edges: [], lists: [list], oddities: []), name: nil) }.out
+        #expect(out.contains("PUBLIC MAP   ENTRIES  CAPACITY\nblocked_ips        1     1,024\n"), "\(out)")
+    }
+
     @Test func upShowsPublicMapsOnlyWhereTheyMatter() {
         var report = up
         report.warnings = []
         report.lists = [
-            UpList(kind: .block, entries: 0, capacity: 1_024, capacityBefore: 1_024, adopted: 0, byHand: 0, takesRecord: false),
-            UpList(kind: .allow, entries: 2, capacity: 256, capacityBefore: 256, adopted: 0, byHand: 2, takesRecord: false),
+            UpList(
+                kind: .block, entries: 0, capacity: 1_024, capacityBefore: 1_024, adopted: 0, byHand: 0,
+                takesRecord: false),
+            UpList(
+                kind: .allow, entries: 2, capacity: 256, capacityBefore: 256, adopted: 0, byHand: 2, takesRecord: false),
         ]
         let out = printed { $0.show(report) }.out
         #expect(!out.contains("blocked_ips") && !out.contains("block list"), "\(out)")
@@ -383,7 +393,7 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
                 error: cannot add every address of the file to the allow list
                   on    f
                   why   the list has room for 2 entries, and 2 of 4 addresses found none
-                  next  Raise it: vos-fastpath up eth0 --allowed-capacity 4
+                  next  Raise it: vos-fastpath up eth0 --profile classic --allowed-capacity 4. Or use profile carrier, whose table grows by itself.
                         Then import the file again.
 
                 """)

@@ -157,7 +157,8 @@ final class FakeTable: PolicyTablePort {
 
     func takeHits(from other: FakeTable, now: UInt32) throws(Failure) {
         try faults.step("take the hits of table \(other.id)")
-        for (number, key) in other.hits.keys.sorted(by: { $0.prefix < $1.prefix }).enumerated() where entries[key] != nil {
+        for (number, key) in other.hits.keys.sorted(by: { $0.prefix < $1.prefix }).enumerated()
+        where entries[key] != nil {
             if number == other.hits.count / 2, number > 0 { try faults.step("take the other half of the hits") }
             guard let moved = other.hits.removeValue(forKey: key) else { continue }
             let here = hits[key] ?? (0, 0)

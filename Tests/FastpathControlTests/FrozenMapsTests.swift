@@ -52,7 +52,8 @@ extension FilterSettings {
         // In the record and in the table before the program that does not look.
         let steps = world.faults.steps
         let attach = try #require(steps.firstIndex { $0.hasPrefix("attach") })
-        #expect(steps[..<attach].contains { $0.hasPrefix("record") } && steps[..<attach].contains { $0.hasPrefix("apply") })
+        #expect(
+            steps[..<attach].contains { $0.hasPrefix("record") } && steps[..<attach].contains { $0.hasPrefix("apply") })
         #expect(steps[..<attach].allSatisfy { !$0.hasPrefix("freeze") })
     }
 
@@ -110,7 +111,9 @@ extension FilterSettings {
         }
     }
 
-    @Test(arguments: [FilterSettings.classic, .carrier]) func switchingBackMakesFreshMaps(settings: FilterSettings) throws {
+    @Test(arguments: [FilterSettings.classic, .carrier]) func switchingBackMakesFreshMaps(settings: FilterSettings)
+        throws
+    {
         try world.up("eth0", settings: .frozen)
         try world.up("eth1", settings: .frozen)
         try world.block(address(1))

@@ -33,7 +33,9 @@ import Testing
         #expect((report.added, report.byHand, report.alreadyThere) == (5, 1, 1))
         #expect(report.notFitted == Array(many(9)[5...]))
         #expect(report.shortage == Shortage(kind: .block, capacity: 8, interface: "eth0", suggestedCapacity: 16))
-        #expect(report.shortage?.advice == "Raise it: vos-fastpath up eth0 --blocked-capacity 16")
+        #expect(
+            report.shortage?.advice == "Raise it: vos-fastpath up eth0 --profile classic --blocked-capacity 16. "
+                + "Or use profile carrier, whose table grows by itself.")
         #expect(world.blocked == Set(many(5) + [address(1), address(2), address(3)]))
         #expect(world.recordedBlocked == world.blocked.subtracting([address(2)]))
         #expect(!report.isComplete)

@@ -58,7 +58,9 @@ import Testing
         var settings = FilterSettings.carrier
         settings.dryRun = [.blocked]
         #expect(try world.up("eth0", settings: settings).warnings.contains(.dryRun(interface: "eth0", settings)))
-        #expect(try !world.up("eth0", settings: .carrier).warnings.contains { if case .dryRun = $0 { true } else { false } })
+        #expect(
+            try !world.up("eth0", settings: .carrier).warnings.contains { if case .dryRun = $0 { true } else { false } }
+        )
     }
 
     @Test func behindOurBack() throws {

@@ -49,12 +49,16 @@ import Testing
         #expect(configuration.policyMemory == 64 << 20 && configuration.maxBlockShare == 0.03)
         let settings = configuration.settings
         #expect(!settings.hasLiveMaps && settings.dryRun == [.malformed, .blocked] && !settings.isDryRunOfAll)
-        #expect(settings.limits == [.register: RateLimit(5, per: .second, burst: 20, scope: .source)!,
-            .other: RateLimit(30, per: .minute, burst: 1, scope: .source)!])
+        #expect(
+            settings.limits == [
+                .register: RateLimit(5, per: .second, burst: 20, scope: .source)!,
+                .other: RateLimit(30, per: .minute, burst: 1, scope: .source)!,
+            ])
         #expect(settings.budget == RateLimit(2000, per: .second, burst: 4000, scope: .budget)!)
         #expect(
             settings.description
-                == "carrier, register 5/s:20, other 30/m:1, budget 2000/s:4000, live_maps false, dry run of blocked malformed")
+                == "carrier, register 5/s:20, other 30/m:1, budget 2000/s:4000, live_maps false, dry run of blocked malformed"
+        )
         #expect(try parsed("dry_run = ['all']").settings.isDryRunOfAll)
         #expect(try parsed("dry_run = ['all']").settings.description == "carrier, dry run")
         // Said on the command line, it wins; what is about the policy stays, whatever the profile.
@@ -96,7 +100,8 @@ import Testing
         ("first_line_limit = 64\n[switches]\nfirst_line = false", 1, "no effect", "first_line = true"),
         ("live_maps = 0", 1, "live_maps is a number", "true or false"),
         ("live_maps = false\n[switches]\npolicy = false", 1, "no effect", "policy = true"),
-        ("dry_run = true", 1, "true or false", "\"blocked\""), ("dry_run = ['passed']", 1, "passed", "\"rate_limited\""),
+        ("dry_run = true", 1, "true or false", "\"blocked\""),
+        ("dry_run = ['passed']", 1, "passed", "\"rate_limited\""),
         ("dry_run = ['all', 1]", 1, "a rule is a number", "[\"all\"]"),
         ("policy_memory = 15", 1, "15", "MiB, from 16"), ("max_block_share = 101", 1, "101", "percent"),
         ("[limits]\nregisters = '5/s'", 2, "registers", "register, invite, other, budget"),
@@ -145,7 +150,8 @@ import Testing
         FilterSettings(switches: Set(FilterSwitch.allCases).subtracting([.vlan, .firstLine]), ports: [5060, 5061]),
         FilterSettings(switches: [.firstLine, .ipv6], firstLineLimit: 64),
         FilterSettings(
-            switches: Set(FilterSwitch.allCases), limits: [.invite: RateLimit(7, per: .minute, burst: 3, scope: .source)!],
+            switches: Set(FilterSwitch.allCases),
+            limits: [.invite: RateLimit(7, per: .minute, burst: 3, scope: .source)!],
             budget: RateLimit(2_000, per: .second, burst: 4_000, scope: .budget), dryRun: [.rateLimited],
             hasLiveMaps: false),
         FilterSettings(dryRun: Set(Reason.droppable)),
@@ -185,7 +191,8 @@ import Testing
             Self.several.map(\.description) == [
                 "classic", "carrier", "classic, ports 1 5061 65535",
                 "carrier, vlan off, first_line off, ports 5060 5061", "classic, ipv6 on, first_line_limit 64",
-                "carrier, invite 7/m:3, budget 2000/s:4000, live_maps false, dry run of rate_limited", "classic, dry run",
+                "carrier, invite 7/m:3, budget 2000/s:4000, live_maps false, dry run of rate_limited",
+                "classic, dry run",
             ])
         let most = FilterSettings(switches: Set(FilterSwitch.allCases), ports: Set(5060..<5070))
         #expect(most.description == "carrier, ports 5060 5061 5062 5063 5064 5065 5066 5067 and 2 more")

@@ -76,7 +76,7 @@ enum fastpath_map_entries {
 	X(OPTIONS_DROPPED, options_dropped, 0, DROP, "OPTIONS dropped (stealth)",                            \
 	  "OPTIONS from a source that is not in allowed_ips: dropped, so that a scanner sees nothing.")      \
 	X(BLOCKED, blocked, 3, DROP, "Blocked (DoS list)",                                                   \
-	  "The source is in blocked_ips: everything it sends to a SIP port is dropped.")                     \
+	  "The source is on the block list: everything it sends to a SIP port is dropped.")                  \
 	X(MALFORMED, malformed, 4, DROP, "Malformed (dropped)",                                              \
 	  "No \"SIP/2.0\" where it must stand (in classic the first 64 bytes of a payload of 20 bytes or "   \
 	  "more, in carrier the first line), or a REGISTER too short to have one; in carrier also what "     \
@@ -129,7 +129,7 @@ enum fastpath_switch {
 #define X(NAME, name, bit, sentence) FASTPATH_SWITCH_##NAME = 1 << (bit),
 	FASTPATH_SWITCHES(X)
 #undef X
-	FASTPATH_SWITCH_FROZEN_MAPS = 1 << FASTPATH_FROZEN_MAPS,
+		FASTPATH_SWITCH_FROZEN_MAPS = 1 << FASTPATH_FROZEN_MAPS,
 	FASTPATH_SWITCH_LIMITS = 1 << FASTPATH_LIMITS,
 	FASTPATH_SWITCH_DRY_RUN = 1 << FASTPATH_DRY_RUN,
 };
@@ -147,7 +147,7 @@ enum fastpath_class {
 #define X(NAME, name, sentence) FASTPATH_CLASS_##NAME,
 	FASTPATH_CLASSES(X)
 #undef X
-	FASTPATH_CLASS_COUNT,
+		FASTPATH_CLASS_COUNT,
 	FASTPATH_CLASS_EXEMPT = FASTPATH_CLASS_COUNT,
 };
 
@@ -167,11 +167,11 @@ struct fastpath_limit {
  * one is due, in microseconds of the boot-time clock (lower 40 bits), and 24 bits
  * of the hash of source and class. A line is what a source can be in.
  */
-#define FASTPATH_LIMIT_CELLS_MAP "limit_cells"
+#define FASTPATH_LIMIT_CELLS_MAP  "limit_cells"
 #define FASTPATH_LIMIT_BUDGET_MAP "limit_budget"
-#define FASTPATH_LIMIT_WAYS	 4
-#define FASTPATH_LIMIT_LINES	 16384
-#define FASTPATH_LIMIT_DUE_BITS	 40
+#define FASTPATH_LIMIT_WAYS	  4
+#define FASTPATH_LIMIT_LINES	  16384
+#define FASTPATH_LIMIT_DUE_BITS	  40
 
 struct fastpath_limit_line {
 	uint64_t cells[FASTPATH_LIMIT_WAYS];
@@ -185,13 +185,13 @@ struct fastpath_limit_line {
  * in dry run, by reason; SIP that passes unfiltered as a switch is off, by
  * switch; samples.
  */
-#define FASTPATH_NOTES_MAP	  "edge_notes"
-#define FASTPATH_NOTE_DRY_RUN	  0  /* and the reason's id */
-#define FASTPATH_NOTE_UNFILTERED  16 /* and the switch's bit */
-#define FASTPATH_NOTE_SAMPLED	  32
-#define FASTPATH_NOTE_OVER_CAP	  33 /* samples that the cap left out */
-#define FASTPATH_NOTE_UNREAD	  34 /* samples that nobody took, or that found the buffer full */
-#define FASTPATH_NOTES_ENTRIES	  35
+#define FASTPATH_NOTES_MAP	 "edge_notes"
+#define FASTPATH_NOTE_DRY_RUN	 0  /* and the reason's id */
+#define FASTPATH_NOTE_UNFILTERED 16 /* and the switch's bit */
+#define FASTPATH_NOTE_SAMPLED	 32
+#define FASTPATH_NOTE_OVER_CAP	 33 /* samples that the cap left out */
+#define FASTPATH_NOTE_UNREAD	 34 /* samples that nobody took, or that found the buffer full */
+#define FASTPATH_NOTES_ENTRIES	 35
 
 /* Samples of decisions: who reads them writes here which ones. */
 #define FASTPATH_SAMPLES_MAP	    "samples"
@@ -214,7 +214,8 @@ struct fastpath_sample {
 	uint32_t length;   /* bytes of the whole frame */
 	uint32_t captured; /* bytes of it that follow */
 	uint8_t reason;
-	uint8_t would_be; /* the reason to drop it, were its rule not in dry run; FASTPATH_REASON_IGNORED for none */
+	uint8_t would_be; /* the reason to drop it, were its rule not in dry run; FASTPATH_REASON_IGNORED for
+			     none */
 	uint8_t padding[6];
 };
 
@@ -233,7 +234,7 @@ struct fastpath_dry_run_key {
 
 struct fastpath_dry_run_source {
 	uint64_t packets;
-	uint64_t last; /* microseconds of the boot-time clock */
+	uint64_t last;			     /* microseconds of the boot-time clock */
 	uint8_t line[FASTPATH_DRY_RUN_LINE]; /* what the last payload began with, zeros behind it */
 };
 
@@ -256,7 +257,8 @@ struct fastpath_settings {
 };
 
 _Static_assert(sizeof(struct fastpath_settings) ==
-		       24 + (FASTPATH_CLASS_COUNT + 1) * sizeof(struct fastpath_limit) + 8 * FASTPATH_PORT_WORDS,
+		       24 + (FASTPATH_CLASS_COUNT + 1) * sizeof(struct fastpath_limit) +
+			       8 * FASTPATH_PORT_WORDS,
 	       "no hidden padding");
 
 /* Numbered like enum xdp_action, whose values are kernel ABI. */

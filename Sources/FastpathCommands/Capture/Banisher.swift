@@ -12,8 +12,10 @@ struct BanChoice: Hashable, Sendable {
 
     init(_ text: String) throws {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count == 2, let after = Lifetime(argument: parts[0]), let length = Lifetime(argument: parts[1]) else {
-            throw ValidationError("--ban takes AFTER:FOR, like 10s:1h, each a number and s, m, h, d or w; not '\(text)'")
+        guard parts.count == 2, let after = Lifetime(argument: parts[0]), let length = Lifetime(argument: parts[1])
+        else {
+            throw ValidationError(
+                "--ban takes AFTER:FOR, like 10s:1h, each a number and s, m, h, d or w; not '\(text)'")
         }
         self.text = text
         rule = BanRule(after: after.seconds, length: length.seconds)

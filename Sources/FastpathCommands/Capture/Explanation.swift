@@ -79,7 +79,9 @@ struct Explanation {
         }
     }
 
-    private func showTally(_ tally: [Reason: Int], _ wouldBe: [Reason: Int], packets: Int, truncated: Int, unjudged: Int) {
+    private func showTally(
+        _ tally: [Reason: Int], _ wouldBe: [Reason: Int], packets: Int, truncated: Int, unjudged: Int
+    ) {
         var table = Table([.right("PACKETS"), .left("VERDICT"), .left("REASON")])
         for reason in Reason.all {
             guard let number = tally[reason] else { continue }

@@ -27,8 +27,11 @@ final class PcapngWriter {
     func write(frame: [UInt8], length: Int, time: Int64, interface: String, comment: String) throws(Failure) {
         let number = try number(of: interface)
         let time = UInt64(bitPattern: time)
-        let head = [UInt32(number), UInt32(time >> 32), UInt32(truncatingIfNeeded: time), UInt32(frame.count), UInt32(length)]
-        let body = head.flatMap { Self.number($0) } + Self.padded(frame) + Self.option(1, Array(comment.utf8)) + Self.end
+        let head = [
+            UInt32(number), UInt32(time >> 32), UInt32(truncatingIfNeeded: time), UInt32(frame.count), UInt32(length),
+        ]
+        let body =
+            head.flatMap { Self.number($0) } + Self.padded(frame) + Self.option(1, Array(comment.utf8)) + Self.end
         try write(Self.block(6, body))
     }
 
@@ -37,7 +40,8 @@ final class PcapngWriter {
         if let known = interfaces.firstIndex(of: interface) { return known }
         let link: [UInt8] = [1, 0, 0, 0]
         let body =
-            link + Self.number(UInt32(snapLength)) + Self.option(2, Array(interface.utf8)) + Self.option(9, [9]) + Self.end
+            link + Self.number(UInt32(snapLength)) + Self.option(2, Array(interface.utf8)) + Self.option(9, [9])
+            + Self.end
         try write(Self.block(1, body))
         interfaces.append(interface)
         return interfaces.count - 1
@@ -66,7 +70,9 @@ final class PcapngWriter {
     private func write(_ bytes: [UInt8]) throws(Failure) {
         var done = 0
         while done < bytes.count {
-            let written = bytes.withUnsafeBytes { Glibc.write(file, $0.baseAddress.map { $0 + done }, bytes.count - done) }
+            let written = bytes.withUnsafeBytes {
+                Glibc.write(file, $0.baseAddress.map { $0 + done }, bytes.count - done)
+            }
             if written < 0, errno == EINTR { continue }
             guard written > 0 else { throw failure(errno) }
             done += written

@@ -73,7 +73,7 @@ struct SampleStream {
         var samples: [NamedSample] = []
         for (index, wait) in waiting.enumerated() where wait.revents != 0 {
             let label = readers[index].label
-            samples += try readers[index].reader.read(timeout: 0).map { NamedSample(interface: label, sample: $0) }
+            samples += try readers[index].reader.read().map { NamedSample(interface: label, sample: $0) }
         }
         return samples.sorted { $0.sample.time < $1.sample.time }
     }

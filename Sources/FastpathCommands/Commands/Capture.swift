@@ -22,7 +22,8 @@ struct Capture: EdgeCommand {
 
     @Option(
         name: .shortAndLong,
-        help: ArgumentHelp("The file; - for standard output.", valueName: "file"), completion: .file(extensions: ["pcapng"]))
+        help: ArgumentHelp("The file; - for standard output.", valueName: "file"),
+        completion: .file(extensions: ["pcapng"]))
     var write: String
 
     @Option(

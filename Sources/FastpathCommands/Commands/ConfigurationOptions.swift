@@ -82,7 +82,11 @@ struct ConfigurationOptions: ParsableArguments {
             ports: port.isEmpty ? nil : Set(port.compactMap { UInt16(exactly: $0) }), firstLineLimit: firstLineLimit,
             hasLiveMaps: liveMaps.map { $0 == .on })
         for choice in limit {
-            if let requests = choice.requests { said.limits[requests] = choice.limit } else { said.budget = choice.limit }
+            if let requests = choice.requests {
+                said.limits[requests] = choice.limit
+            } else {
+                said.budget = choice.limit
+            }
         }
         if dryRun {
             said.dryRun = Set(Reason.droppable)

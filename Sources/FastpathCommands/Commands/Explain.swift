@@ -72,7 +72,8 @@ struct Explain: EdgeCommand {
             [.block: try block.map(prefix), .allow: try allow.map(prefix), .trust: try trust.map(prefix)], settings)
         let capture = try CaptureFile(path: file)
         try Host.requireReady()
-        let program = if let interface { try twin(of: interface, context.instance) } else { try instance(lists, settings) }
+        let program =
+            if let interface { try twin(of: interface, context.instance) } else { try instance(lists, settings) }
         return try Explanation(output: context.output, limit: packets).run(capture) { (packet) throws(Failure) in
             let time = UInt64(clamping: packet.time / 1_000)
             return try packet.frame.span.withUnsafeBytes { (bytes) throws(Failure) in
@@ -122,7 +123,9 @@ struct ExplainLists: Hashable {
                     .usage, tried: "take it for the \(kind.listName)", on: prefix.description,
                     because: "the switch \(FilterSwitch.policy.name) is off: programs then read the public maps alone, "
                         + "which hold single IPv4 addresses to block and to allow",
-                    next: "Turn it on: --switch \(FilterSwitch.policy.name)=on, or --profile \(Profile.carrier.rawValue).")
+                    next:
+                        "Turn it on: --switch \(FilterSwitch.policy.name)=on, or --profile \(Profile.carrier.rawValue)."
+                )
             }
             inMaps[kind] = prefixes
         }

@@ -69,11 +69,15 @@ struct DryRunReport {
     }
 
     func show(top: Int, _ output: Output) {
-        let dryRun = settings.map { $0.dryRun.isEmpty ? "no rule is in dry run" : "in dry run: \($0.dryRunNames.joined(separator: ", "))" }
+        let dryRun = settings.map {
+            $0.dryRun.isEmpty ? "no rule is in dry run" : "in dry run: \($0.dryRunNames.joined(separator: ", "))"
+        }
         output.line(
-            Styled(label, .bold), Styled(": \(settings?.description ?? "unknown switches"), since \(Timestamp.local(since))"))
+            Styled(label, .bold),
+            Styled(": \(settings?.description ?? "unknown switches"), since \(Timestamp.local(since))"))
         output.line("  \(dryRun ?? "")")
-        var rules = Table([.left("RULE"), .right("WOULD HAVE DROPPED"), .right("DROPPED"), .right("OF ALL PACKETS")], indent: 2)
+        var rules = Table(
+            [.left("RULE"), .right("WOULD HAVE DROPPED"), .right("DROPPED"), .right("OF ALL PACKETS")], indent: 2)
         for rule in Reason.droppable {
             let would = notes.dryRun[rule, default: 0]
             let share = counters.total > 0 ? Double(would + counters[rule]) * 100 / Double(counters.total) : 0
@@ -93,7 +97,8 @@ struct DryRunReport {
     private func showSources(top: Int, _ output: Output) {
         guard !sources.isEmpty else { return output.line("  No source yet.") }
         output.line()
-        var table = Table([.left("SOURCE"), .left("RULE"), .right("PACKETS"), .left("LAST"), .left("BEGAN WITH")], indent: 2)
+        var table = Table(
+            [.left("SOURCE"), .left("RULE"), .right("PACKETS"), .left("LAST"), .left("BEGAN WITH")], indent: 2)
         for source in ranked.prefix(top) {
             table.add([
                 Styled(source.address.description), Styled(source.reason.name), Styled(Format.count(source.packets)),
@@ -102,7 +107,9 @@ struct DryRunReport {
             ])
         }
         output.table(table)
-        if sources.count > top { output.line("  and \(Format.plural(sources.count - top, "source")) more: --top \(sources.count)") }
+        if sources.count > top {
+            output.line("  and \(Format.plural(sources.count - top, "source")) more: --top \(sources.count)")
+        }
     }
 
     func json(top: Int) -> JSONValue {

@@ -114,14 +114,22 @@ extension Output {
     }
 
     private static func table(of lists: [ListStatus]) -> Table {
-        var table = Table([.left("LIST"), .right("IN FORCE"), .right("CAPACITY"), .right("RECORDED")])
+        // Beside a policy table they hold what somebody wrote by hand, and no more.
+        let isBeside = !lists.contains(where: \.takesRecord)
+        var columns: [Table.Column] =
+            isBeside ? [.left("PUBLIC MAP"), .right("ENTRIES")] : [.left("LIST"), .right("IN FORCE")]
+        columns.append(.right("CAPACITY"))
+        if !isBeside { columns.append(.right("RECORDED")) }
+        var table = Table(columns)
         for list in lists {
             let isFull = !list.isFrozen && (list.inKernel ?? list.recorded) >= list.capacity
-            table.add([
-                Styled(list.kind.rawValue),
+            var row = [
+                Styled(isBeside ? list.kind.map?.name ?? list.kind.rawValue : list.kind.rawValue),
                 Styled(list.isFrozen ? "frozen" : list.inKernel.map { Format.count($0) } ?? "-", isFull ? .red : nil),
-                Styled(Format.count(list.capacity)), Styled(Format.count(list.recorded)),
-            ])
+                Styled(Format.count(list.capacity)),
+            ]
+            if !isBeside { row.append(Styled(Format.count(list.recorded))) }
+            table.add(row)
         }
         return table
     }
@@ -166,7 +174,8 @@ extension EdgeStatus {
 extension PublicMapsState {
     /// Who reads the shared public maps is null where all do that filter.
     var json: JSONValue {
-        let readers: JSONValue = if case .keptWritable(let readers, _) = self { .array(readers.map { .string($0) }) } else { .null }
+        let readers: JSONValue =
+            if case .keptWritable(let readers, _) = self { .array(readers.map { .string($0) }) } else { .null }
         return [
             "state": .string(name), "read_by": readers, "not_read_by": .array(unreadBy.map { .string($0) }),
             "text": .optional(sentence),

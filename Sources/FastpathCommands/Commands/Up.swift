@@ -69,7 +69,7 @@ struct Up: EdgeCommand {
         let request = UpRequest(
             interface: iface, mode: mode, object: object, settings: settings, capacities: capacities,
             policyCapacity: policyCapacity, force: force)
-        let control = try context.edgeControl()
+        let control = try context.edgeControl(limits: configuration.all(context.instance).policyLimits)
         let progress = ListProgress(context.output)
         let report: UpReport
         do throws(Failure) {
@@ -135,7 +135,8 @@ extension UpList {
 
     fileprivate var remarks: [String] {
         if isFrozen {
-            return adopted == 0 ? [] : ["\(Format.count(adopted)) written by hand: recorded now, and in the policy table"]
+            return adopted == 0
+                ? [] : ["\(Format.count(adopted)) written by hand: recorded now, and in the policy table"]
         }
         var remarks: [String] = []
         if let before = capacityBefore, before != capacity { remarks.append("capacity was \(Format.count(before))") }

@@ -54,7 +54,9 @@ struct Watch: EdgeCommand {
     var iface: String?
 
     func validate() throws {
-        if every < 1 || rate < 1 || count ?? 1 < 1 { throw ValidationError("--every, --rate and --count must be 1 or more") }
+        if every < 1 || rate < 1 || count ?? 1 < 1 {
+            throw ValidationError("--every, --rate and --count must be 1 or more")
+        }
     }
 
     /// Bytes of a frame: its headers, however many, and what a person reads of a payload.
@@ -72,7 +74,9 @@ struct Watch: EdgeCommand {
                 let summary = FrameSummary(named.sample.frame)
                 try banisher?.see(named.sample, from: summary.source)
                 guard reasons.contains(named.sample.wouldBe ?? named.sample.reason) else { continue }
-                guard prefixes.isEmpty || summary.source.map({ source in prefixes.contains { $0.covers(source) } }) == true
+                guard
+                    prefixes.isEmpty
+                        || summary.source.map({ source in prefixes.contains { $0.covers(source) } }) == true
                 else { continue }
                 show(named, summary, context.output)
                 shown += 1
@@ -80,13 +84,17 @@ struct Watch: EdgeCommand {
             }
             context.output.flush()
         }
-        if stream.lost > 0 { context.output.note("\(Format.plural(Int(stream.lost), "decision")) came too fast to be shown") }
+        if stream.lost > 0 {
+            context.output.note("\(Format.plural(Int(stream.lost), "decision")) came too fast to be shown")
+        }
         return .done
     }
 
     /// Whoever bans looks at all that is over its limit, as far as that is possible.
     private func request(_ reasons: Set<Reason>) -> SampleRequest {
-        guard ban != nil else { return SampleRequest(reasons: reasons, every: every, perSecond: rate, length: Self.length) }
+        guard ban != nil else {
+            return SampleRequest(reasons: reasons, every: every, perSecond: rate, length: Self.length)
+        }
         return SampleRequest(
             reasons: reasons.union([.rateLimited]), every: every, perSecond: max(rate, 10_000), length: Self.length)
     }
@@ -109,8 +117,10 @@ struct Watch: EdgeCommand {
         let verdict = sample.wouldBe ?? sample.reason
         let mark = sample.wouldBe == nil ? "" : " (dry run)"
         output.line(
-            Styled("\(clock) \(named.interface)  ", .faint), Styled(verdict.name, verdict.verdict.style), Styled(mark, .yellow),
-            Styled("  \(summary.text)  \(sample.length) bytes"), Styled(summary.firstLine.map { "  " + $0 } ?? "", .cyan))
+            Styled("\(clock) \(named.interface)  ", .faint), Styled(verdict.name, verdict.verdict.style),
+            Styled(mark, .yellow),
+            Styled("  \(summary.text)  \(sample.length) bytes"),
+            Styled(summary.firstLine.map { "  " + $0 } ?? "", .cyan))
     }
 }
 

@@ -25,7 +25,10 @@ extension Output {
 }
 
 extension Bench.Report {
-    fileprivate var tables: [Table] { [packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, callsTable, timeTable].compactMap { $0 } }
+    fileprivate var tables: [Table] {
+        [packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, callsTable, timeTable].compactMap
+        { $0 }
+    }
 
     /// A median, and the minimum in brackets.
     private func cell(_ figure: Figure, places: Int = 1) -> Styled {
@@ -76,7 +79,8 @@ extension Bench.Report {
     private var carrierTable: Table? {
         guard let carrier else { return nil }
         var table = Table(
-            [.left("CARRIER, NS OVER THE EMPTY PROGRAM")] + ["1,000", "1,000,000", "LIVE MAPS", "LIMITS", "LONG"].map { .right($0) }
+            [.left("CARRIER, NS OVER THE EMPTY PROGRAM")]
+                + ["1,000", "1,000,000", "LIVE MAPS", "LIMITS", "LONG"].map { .right($0) }
                 + [.left("GOALS")])
         for row in carrier.rows {
             let nets = CarrierCost.variants.map { row.net($0) }

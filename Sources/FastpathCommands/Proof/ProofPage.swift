@@ -127,7 +127,8 @@ struct ProofPage {
         case "packet" where parts.count == 3: return "classic: \(packetLabel(parts[1])), \(parts[2])"
         case "carrier" where parts.count == 3:
             return parts[2] == "more"
-                ? "carrier: \(packetLabel(parts[1])), more" : "carrier: \(packetLabel(parts[1])), \(variantLabel(parts[2]))"
+                ? "carrier: \(packetLabel(parts[1])), more"
+                : "carrier: \(packetLabel(parts[1])), \(variantLabel(parts[2]))"
         case "calls" where parts.count == 6:
             return "\(floodLabel(parts[1])), \(meansLabel(parts[2])): \(parts[4]) \(parts[5])"
         case "drop" where parts.count == 3:

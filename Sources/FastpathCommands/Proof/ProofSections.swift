@@ -112,7 +112,8 @@ extension ProofPage {
         let chart = BarChart(
             title: "Packets of blocked sources dropped a second, millions, on one CPU with their generator",
             unit: "Mpps", places: 2, series: ["Mpps"], rows: rows)
-        return Picture(name: "drop", svg: rows.isEmpty ? nil : chart.svg, needs: "floods of blocked sources (--only drop)")
+        return Picture(
+            name: "drop", svg: rows.isEmpty ? nil : chart.svg, needs: "floods of blocked sources (--only drop)")
     }
 
     var drops: String {
@@ -124,7 +125,8 @@ extension ProofPage {
             let ratio = "drop.\(method).over_native"
             table.add([
                 dropLabel(method), cell("drop.\(method).rate", places: 2), cell("drop.\(method).cpu", places: 0),
-                result.figure(ratio) == nil ? "" : cell(ratio, places: 2), verdict([ratio, "drop.\(method).over_empty"]),
+                result.figure(ratio) == nil ? "" : cell(ratio, places: 2),
+                verdict([ratio, "drop.\(method).over_empty"]),
             ])
         }
         return "## A flood of blocked sources\n\n" + image(dropPicture, "Bars: packets dropped a second, by method")
@@ -159,8 +161,10 @@ extension ProofPage {
         let rows = result.names(between: "calls.", and: [".trunk.answered"])
         guard !rows.isEmpty || curvePicture.svg != nil else { return "" }
         var table = MarkdownTable([
-            .left("flood"), .left("sent by"), .left("before the server"), .right("sent, kpps"), .right("trunk answered, %"),
-            .right("p99, ms"), .right("phone answered, %"), .right("p99, ms"), .right("server's CPU, %"), .left("goals"),
+            .left("flood"), .left("sent by"), .left("before the server"), .right("sent, kpps"),
+            .right("trunk answered, %"),
+            .right("p99, ms"), .right("phone answered, %"), .right("p99, ms"), .right("server's CPU, %"),
+            .left("goals"),
         ])
         for row in rows {
             let parts = row.split(separator: ".").map(String.init)
@@ -192,7 +196,8 @@ extension ProofPage {
         var table = MarkdownTable([.left("ms"), .right("median (minimum)"), .right("longest"), .left("goal")])
         for figure in figures {
             table.add([
-                "`\(figure.name)`", cell(figure.name), Format.decimal(figure.maximum, places: 1), verdict([figure.name]),
+                "`\(figure.name)`", cell(figure.name), Format.decimal(figure.maximum, places: 1),
+                verdict([figure.name]),
             ])
         }
         return "## Commands\n\n" + table.text

@@ -163,6 +163,19 @@ struct StatusReport: Decodable {
         var missing: Int
     }
 
+    /// What is recorded of a kind.
+    struct Kind: Decodable {
+        var kind: String
+        var recorded: Int
+        var expired: Int
+        var missing: Int
+    }
+
+    struct Table: Decodable {
+        var prefixes: Int
+        var capacity: Int
+    }
+
     struct Oddity: Decodable {
         var name: String
         var text: String
@@ -171,10 +184,22 @@ struct StatusReport: Decodable {
 
     var interfaces: [Interface]
     var lists: [List]
+    var policy: [Kind]
+    var table: Table?
     var oddities: [Oddity]
 
     func interface(_ name: String) -> Interface? { interfaces.first { $0.name == name } }
+    /// The public map of a kind.
     func list(_ kind: PolicyKind) -> List? { lists.first { $0.list == kind.rawValue } }
+
+    /// A kind as the policy table has it, where there is one; what no other kind accounts for is of this one.
+    func inTable(_ kind: PolicyKind) -> List? {
+        guard var list = list(kind), let own = policy.first(where: { $0.kind == kind.rawValue }) else { return nil }
+        guard let table else { return list }
+        let others = policy.filter { $0.kind != kind.rawValue }.reduce(0) { $0 + $1.recorded - $1.expired - $1.missing }
+        (list.inKernel, list.missing, list.capacity) = (table.prefixes - others, own.missing, table.capacity)
+        return list
+    }
     var odd: [String] { oddities.map(\.name).sorted() }
 }
 
