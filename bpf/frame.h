@@ -36,6 +36,18 @@ static __always_inline __u64 forget(__u64 number, __u64 unknown)
 	return number;
 }
 
+/*
+ * Keeps the compiler from knowing a number by another one: before Linux 6.8 the
+ * verifier does not, where a number was spilled or narrowed.
+ */
+static __always_inline __u64 opaque(__u64 number)
+{
+#ifdef __bpf__
+	asm volatile("" : "+r"(number));
+#endif
+	return number;
+}
+
 /* Bytes in the whole frame, those beyond the linear part included. */
 static __always_inline __s64 frame_length(struct xdp_md *ctx)
 {

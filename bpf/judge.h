@@ -180,11 +180,11 @@ static __always_inline enum fastpath_reason judge_payload(struct xdp_md *ctx, __
 	__u32 flags, copied;
 
 	if (!on) {
-		enum opened opened = open_window(ctx, sip, &window);
+		enum opened opened = open_window(ctx, on, sip, &window);
 
 		return judge_opened(ctx, on, sip, &window, opened);
 	}
-	if (opens_in_place(ctx, sip, &window) && *window.bytes >= 'A')
+	if (opens_in_place(ctx, on, sip, &window) && *window.bytes >= 'A')
 		return judge_window(ctx, on, sip, &window);
 	flags = sip->kinds | sip->source.is_ipv6 * COPIED_IS_IPV6 | sip->is_fragment * COPIED_IS_FRAGMENT;
 	copied = judge_copied(ctx, sip->payload_offset, sip->payload_length, sip->source.high, flags);

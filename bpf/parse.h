@@ -78,13 +78,16 @@ static __always_inline enum fastpath_reason judge_udp(struct xdp_md *ctx, __u64 
 	struct udphdr udp_copy;
 	const struct udphdr *udp;
 	struct sip_datagram sip;
+	__u32 offset = packet->udp_offset;
 	__s32 length;
 
-	udp = frame_bytes(ctx, packet->udp_offset, sizeof(*udp), &udp_copy);
+	if (!__builtin_constant_p(on))
+		offset = opaque(offset) & LARGEST_OFFSET;
+	udp = frame_bytes(ctx, offset, sizeof(*udp), &udp_copy);
 	if (!udp)
 		return FASTPATH_REASON_IGNORED;
 	if (!is_sip_port(on, udp->dest)) {
-		note_other_port(ctx, on, packet->udp_offset + sizeof(*udp));
+		note_other_port(ctx, on, offset + sizeof(*udp));
 		return FASTPATH_REASON_IGNORED;
 	}
 	length = bpf_ntohs(udp->len);
@@ -101,7 +104,7 @@ static __always_inline enum fastpath_reason judge_udp(struct xdp_md *ctx, __u64 
 	sip.source = packet->source;
 	sip.has_no_source_port = udp->source == 0;
 	sip.is_fragment = packet->is_fragment;
-	sip.payload_offset = packet->udp_offset + sizeof(*udp);
+	sip.payload_offset = offset + sizeof(*udp);
 	sip.payload_length = length - (__s32)sizeof(*udp);
 	note_datagram(on, &sip);
 	return judge_datagram(ctx, on, &sip);

@@ -65,12 +65,12 @@ static __always_inline enum opened copy_window(struct xdp_md *ctx, struct sip_da
 }
 
 /* Lies all that is read of it in the first buffer? Then the window is open. */
-static __always_inline bool opens_in_place(struct xdp_md *ctx, const struct sip_datagram *sip,
+static __always_inline bool opens_in_place(struct xdp_md *ctx, __u64 on, const struct sip_datagram *sip,
 					   struct window *window)
 {
 	window->bytes = (const __u8 *)(long)ctx->data + sip->payload_offset;
 	window->end = (const void *)(long)ctx->data_end;
-	window->is_short = false;
+	window->is_short = __builtin_constant_p(on) ? false : opaque(false);
 	/* Nearly every packet: all of the window in place. */
 	if (sip->payload_length >= FASTPATH_WINDOW_LENGTH &&
 	    (const void *)(window->bytes + FASTPATH_WINDOW_LENGTH) <= window->end)
@@ -78,16 +78,16 @@ static __always_inline bool opens_in_place(struct xdp_md *ctx, const struct sip_
 	/* All that is read of a short payload in place: "REGISTER " is the longest it is compared with. */
 	if (sip->payload_length > SIP_SHORTEST && sip->payload_length < FASTPATH_SHORT_PAYLOAD &&
 	    (const void *)(window->bytes + SIP_SHORTEST + 1) <= window->end) {
-		window->is_short = true;
+		window->is_short = __builtin_constant_p(on) ? true : opaque(true);
 		return true;
 	}
 	return false;
 }
 
-static __always_inline enum opened open_window(struct xdp_md *ctx, struct sip_datagram *sip,
+static __always_inline enum opened open_window(struct xdp_md *ctx, __u64 on, struct sip_datagram *sip,
 					       struct window *window)
 {
-	return opens_in_place(ctx, sip, window) ? OPENED : copy_window(ctx, sip, window);
+	return opens_in_place(ctx, on, sip, window) ? OPENED : copy_window(ctx, sip, window);
 }
 
 #endif /* FASTPATH_WINDOW_H */

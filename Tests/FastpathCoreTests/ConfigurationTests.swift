@@ -151,7 +151,7 @@ import Testing
         FilterSettings(switches: [.firstLine, .ipv6], firstLineLimit: 64),
         FilterSettings(
             switches: Set(FilterSwitch.allCases),
-            limits: [.invite: RateLimit(7, per: .minute, burst: 3, scope: .source)!],
+            limits: [.invite: RateLimit(7, per: .minute, burst: 3, scope: .source)].compactMapValues { $0 },
             budget: RateLimit(2_000, per: .second, burst: 4_000, scope: .budget), dryRun: [.rateLimited],
             hasLiveMaps: false),
         FilterSettings(dryRun: Set(Reason.droppable)),
