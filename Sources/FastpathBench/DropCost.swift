@@ -28,7 +28,7 @@ public struct DropCost: Hashable, Sendable {
 extension DropCost {
     static func measure(_ bench: Bench, in laboratory: Laboratory) throws(Failure) -> [DropCost] {
         let target = try laboratory.addHost("target")
-        let flooder = try laboratory.addHost("flooder")
+        let flooder = try laboratory.addHost("generator")
         let (interface, peer) = try laboratory.connect(
             .init(target, "eth0", 0x0a63_6401), .init(flooder, "eth0", 0x0a63_6402))
         // A NAPI poll whatever stands in the way, as a NIC has it.
