@@ -70,6 +70,8 @@ public struct Bench {
         public var calls: FloodCalls?
         public var lists: ListTimes?
         public var start: StartTime?
+        /// Parts that did not come to their end; the others stand.
+        public var failures: [Failure] = []
     }
 
     /// The name of the laboratory and of the instance.
@@ -90,14 +92,14 @@ public struct Bench {
             machine: .current(), seed: settings.seed, isQuick: settings.isQuick, cpu: settings.cpu, started: now)
         do throws(Failure) {
             try Laboratory.with(named: Self.name) { (laboratory) throws(Failure) in
-                if has(.packets) { report.packets = try PacketCost.measure(self, in: laboratory) }
-                if has(.mix) { report.mix = try MixedCost.measure(self, in: laboratory) }
-                if has(.carrier) { report.carrier = try CarrierCost.measure(self, in: laboratory) }
-                if has(.policy) { report.policy = try PolicyCost.measure(self, in: laboratory) }
-                if has(.drop) { report.drops = try DropCost.measure(self, in: laboratory) }
-                if has(.calls) { report.calls = try FloodCalls.measure(self, in: laboratory) }
-                if has(.lists) { report.lists = try ListTimes.measure(self, in: laboratory) }
-                if has(.start) { report.start = try StartTime.measure(self) }
+                for section in Section.allCases where settings.sections.contains(section) {
+                    do throws(Failure) {
+                        try measure(section, in: laboratory, &report)
+                    } catch {
+                        try Interruption.check()
+                        report.failures.append(error)
+                    }
+                }
             }
         } catch {
             // Whatever a signal cut off, the signal is what to report.
@@ -108,7 +110,20 @@ public struct Bench {
         return report
     }
 
-    private func has(_ section: Section) -> Bool { settings.sections.contains(section) }
+    private func measure(
+        _ section: Section, in laboratory: Laboratory, _ report: inout Report
+    ) throws(Failure) {
+        switch section {
+        case .packets: report.packets = try PacketCost.measure(self, in: laboratory)
+        case .mix: report.mix = try MixedCost.measure(self, in: laboratory)
+        case .carrier: report.carrier = try CarrierCost.measure(self, in: laboratory)
+        case .policy: report.policy = try PolicyCost.measure(self, in: laboratory)
+        case .drop: report.drops = try DropCost.measure(self, in: laboratory)
+        case .calls: report.calls = try FloodCalls.measure(self, in: laboratory)
+        case .lists: report.lists = try ListTimes.measure(self, in: laboratory)
+        case .start: report.start = try StartTime.measure(self)
+        }
+    }
 
     /// Runs `body` for each round, with progress, until a signal comes.
     func rounds(_ count: Int, of section: Section, _ body: (Int) throws(Failure) -> Void) throws(Failure) {

@@ -168,14 +168,14 @@ private struct CommandUnderTest {
         return run.milliseconds
     }
 
-    func up(capacity: Int) throws(Failure) { try run(["up", "eth0", "--blocked-capacity", "\(capacity)"]) }
+    func up(capacity: Int) throws(Failure) { try run(["up", "eth0", "--policy-capacity", "\(capacity)"]) }
 
     func down() throws(Failure) { try run(["down", "--all", "--purge"]) }
 
-    /// Are so many in the kernel's list, and in the record?
+    /// Are so many in the policy table, and in the record?
     func expectBlocked(_ count: Int) throws(Failure) {
-        let list = try KernelEdges(instance: instance).sharedPolicyMap(.block)
-        let inKernel = try list?.prefixes().count ?? 0
+        let maps = try KernelEdges(instance: instance).sharedTableMaps(PolicyTable.mapNames)
+        let inKernel = try maps.map { (maps) throws(Failure) in try PolicyTable(maps: maps).statistics.prefixes } ?? 0
         let recorded = try run(["block", "export"]).utf8.count { $0 == UInt8(ascii: "\n") }
         guard inKernel == count, recorded >= count else {
             throw unexpected(

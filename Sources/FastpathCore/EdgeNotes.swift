@@ -10,6 +10,8 @@ public struct EdgeNotes: Hashable, Sendable {
     public var sampled: UInt64 = 0
     /// Samples that were left out: over the cap, or nobody took them in time.
     public var lost: UInt64 = 0
+    /// When they began, seconds since 1970-01-01 UTC; nil where nobody said.
+    public var since: Int64?
 
     public init() {}
 
@@ -19,6 +21,7 @@ public struct EdgeNotes: Hashable, Sendable {
         sum.unfiltered.merge(right.unfiltered, uniquingKeysWith: +)
         sum.sampled += right.sampled
         sum.lost += right.lost
+        sum.since = [left.since, right.since].compactMap { $0 }.min()
         return sum
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CFastpathABI
 import CLibBPF
 import FastpathCore
 import Glibc
@@ -64,8 +65,11 @@ extension KernelEdges {
             let pinned = try BPFMap.pinned(at: pins.mapPath(map, interface))
             options.maps[map.name] = isReplacement ? try old?.map(map) ?? pinned : pinned
         }
+        let kept = path == nil && isReplacement ? try notes(of: old, loadedWith: settings) : [:]
+        options.maps.merge(kept) { own, _ in own }
         let object = try LoadedObject.edge(path: path, options: options)
         let program = try object.program(edgeProgramName)
+        if kept.isEmpty { try EdgeNotesReader(program).begin(at: Int64(time(nil))) }
         guard try program.isEdge() else {
             throw Failure(
                 .unsupported, tried: "use the object", on: object.name,
@@ -73,6 +77,22 @@ extension KernelEdges {
                 next: "Give the object that this project builds.")
         }
         return program
+    }
+
+    /// The maps of what `old` has noted, where its successor notes the same: it has the same settings, as when the policy
+    /// table has grown.
+    private func notes(of old: Program?, loadedWith settings: FilterSettings) throws(Failure) -> [String: BPFMap] {
+        guard let old, try FilterSettings.of(old) == settings else { return [:] }
+        var kept: [String: BPFMap] = [:]
+        for (name, entries) in [
+            (FASTPATH_NOTES_MAP, Int(FASTPATH_NOTES_ENTRIES)),
+            (FASTPATH_DRY_RUN_SOURCES_MAP, settings.dryRun.isEmpty ? 1 : Int(FASTPATH_DRY_RUN_SOURCES_ENTRIES)),
+        ] {
+            // All or none.
+            guard let map = try old.ownMap(name), map.capacity == entries else { return [:] }
+            kept[name] = map
+        }
+        return kept
     }
 
     /// Attaches, in the first mode that the kernel takes. Returns why earlier ones were refused.

@@ -52,9 +52,15 @@ public final class BPFMap {
         try pinObject(fd, at: path)
     }
 
-    /// `key` and `value` must have the map's sizes. A per-CPU map is not written this way.
+    /// Bytes of what is read and written for a key: for a per-CPU map the cells of all possible CPUs, each padded to 8 bytes.
+    private var cellsSize: Int {
+        let isPerCPU = type == BPF_MAP_TYPE_PERCPU_ARRAY.rawValue || type == BPF_MAP_TYPE_PERCPU_HASH.rawValue
+        return isPerCPU ? (valueSize + 7) / 8 * 8 * Int(libbpf_num_possible_cpus()) : valueSize
+    }
+
+    /// `key` and `value` must have the map's sizes; for a per-CPU map the value of all CPUs, as ``lookup(key:)`` gives it.
     public func update(key: [UInt8], value: [UInt8]) throws(Failure) {
-        precondition(key.count == keySize && value.count == valueSize, "wrong size for map \(name)")
+        precondition(key.count == keySize && value.count == cellsSize, "wrong size for map \(name)")
         _ = try check(bpf_map_update_elem(fd, key, value, 0), "write to a map", on: "\(name), map \(id)")
     }
 
@@ -71,9 +77,7 @@ public final class BPFMap {
     /// The value of a key, or nil. For a per-CPU map the cells of all possible CPUs, each padded to 8 bytes.
     public func lookup(key: [UInt8]) throws(Failure) -> [UInt8]? {
         precondition(key.count == keySize, "wrong size for map \(name)")
-        let isPerCPU = type == BPF_MAP_TYPE_PERCPU_ARRAY.rawValue || type == BPF_MAP_TYPE_PERCPU_HASH.rawValue
-        let size = isPerCPU ? (valueSize + 7) / 8 * 8 * Int(libbpf_num_possible_cpus()) : valueSize
-        var value = [UInt8](repeating: 0, count: size)
+        var value = [UInt8](repeating: 0, count: cellsSize)
         let result = bpf_map_lookup_elem(fd, key, &value)
         if result < 0, errno == ENOENT { return nil }
         _ = try check(result, "read from a map", on: "\(name), map \(id)")

@@ -10,7 +10,7 @@ public final class EdgeNotesReader {
 
     public init(_ program: Program) throws(Failure) { map = try program.ownMap(FASTPATH_NOTES_MAP) }
 
-    /// What it has written down since it was loaded.
+    /// What it has written down since it was loaded, and what programs with the same settings had before it.
     public func read() throws(Failure) -> EdgeNotes {
         var notes = EdgeNotes()
         for rule in Reason.droppable {
@@ -22,7 +22,17 @@ public final class EdgeNotesReader {
         }
         notes.sampled = try count(Int(FASTPATH_NOTE_SAMPLED))
         notes.lost = try count(Int(FASTPATH_NOTE_OVER_CAP)) + count(Int(FASTPATH_NOTE_UNREAD))
+        let since = try count(Int(FASTPATH_NOTE_SINCE))
+        notes.since = since == 0 ? nil : Int64(clamping: since)
         return notes
+    }
+
+    /// Says when the notes begin.
+    func begin(at now: Int64) throws(Failure) {
+        let key = withUnsafeBytes(of: UInt32(FASTPATH_NOTE_SINCE)) { Array($0) }
+        guard let map, let cells = try map.lookup(key: key) else { return }
+        let first = withUnsafeBytes(of: UInt64(clamping: now)) { Array($0) }
+        try map.update(key: key, value: first + [UInt8](repeating: 0, count: cells.count - first.count))
     }
 
     private func count(_ note: Int) throws(Failure) -> UInt64 {

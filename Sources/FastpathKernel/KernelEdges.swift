@@ -224,13 +224,7 @@ public final class KernelEdges {
                 on: edge.name ?? "ifindex \(edge.interface.index)",
                 because: "no program of ours is attached", next: "Attach it: `vos-fastpath up`.")
         }
-        // The kernel cuts names to 15 characters.
-        let name = String(FASTPATH_SETTINGS_MAP.prefix(15))
-        guard let map = try Program.withID(attachment.programID).maps().first(where: { $0.name == name }) else {
-            return .classic
-        }
-        guard map.type == BPF_MAP_TYPE_ARRAY.rawValue, map.keySize == 4 else { return nil }
-        return try map.lookup(key: [0, 0, 0, 0]).flatMap { FilterSettings(abi: $0) }
+        return try FilterSettings.of(Program.withID(attachment.programID))
     }
 
     /// The namespace of an edge; throws where it is gone.
@@ -265,4 +259,14 @@ func readCounters(_ map: BPFMap) throws(Failure) -> Counters {
         counters[reason] = cells.withUnsafeBytes { $0.bindMemory(to: UInt64.self).reduce(0, &+) }
     }
     return counters
+}
+
+extension FilterSettings {
+    /// What a program was loaded with; nil where it holds what this version does not know.
+    static func of(_ program: Program) throws(Failure) -> FilterSettings? {
+        // Programs without have no switches.
+        guard let map = try program.ownMap(FASTPATH_SETTINGS_MAP) else { return .classic }
+        guard map.type == BPF_MAP_TYPE_ARRAY.rawValue, map.keySize == 4 else { return nil }
+        return try map.lookup(key: [0, 0, 0, 0]).flatMap { FilterSettings(abi: $0) }
+    }
 }

@@ -111,7 +111,7 @@ extension EndToEndTests {
 
         private struct ReportAnswer: Decodable {
             struct Interface: Decodable {
-                struct Source: Decodable, Equatable {
+                struct Source: Decodable, Hashable {
                     var source: String
                     var reason: String
                     var packets: Int
@@ -119,6 +119,7 @@ extension EndToEndTests {
                 }
 
                 var name: String
+                var since: String
                 var dryRun: [String]
                 var wouldHaveDropped: [String: Int]
                 var unfiltered: [String: Int]
@@ -156,11 +157,26 @@ extension EndToEndTests {
                 let text = try lab.command.done("report", "sip0").output
                 #expect(text.contains("WOULD HAVE DROPPED") && text.contains("OPTIONS sip:10.97.1.1 SIP/2.0"))
 
-                // One rule only: the others are at work.
+                // A feed makes the policy table grow, which takes another program: the notes go on.
+                let before = try #require(try lab.command.status().interface("sip0")?.program?.id)
+                let feed = "\(lab.laboratory.folder)/feed.txt"
+                try Text.write(CapacityTests.addresses(0..<10_000).joined(separator: "\n"), to: feed)
+                try lab.command.done("block", "import", feed)
+                #expect(try lab.command.status().interface("sip0")?.program?.id != before)
+                let again: ReportAnswer = try lab.command.done("report", "--json").decoded()
+                #expect(again.interfaces.first?.wouldHaveDropped == row.wouldHaveDropped)
+                #expect(
+                    again.interfaces.first?.since == row.since
+                        && Set(row.sources).isSubset(of: again.interfaces[0].sources))
+
+                // One rule only: the others are at work. Other settings begin anew.
                 try lab.up(.native, "--dry-run-rule", "malformed")
                 try lab.expect(
                     frames, counted: [.passed: 2, .optionsDropped: 2, .blocked: 1], heard: [payloads[2], payloads[4]])
                 #expect(try lab.command.status().interface("sip0")?.profile == "carrier, dry run of malformed")
+                let other: ReportAnswer = try lab.command.done("report", "--json").decoded()
+                #expect(other.interfaces.first?.wouldHaveDropped["malformed"] == 1)
+                #expect(other.interfaces.first?.wouldHaveDropped["options_dropped"] == 0)
             }
         }
 

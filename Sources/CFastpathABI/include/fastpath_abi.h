@@ -191,7 +191,8 @@ struct fastpath_limit_line {
 #define FASTPATH_NOTE_SAMPLED	 32
 #define FASTPATH_NOTE_OVER_CAP	 33 /* samples that the cap left out */
 #define FASTPATH_NOTE_UNREAD	 34 /* samples that nobody took, or that found the buffer full */
-#define FASTPATH_NOTES_ENTRIES	 35
+#define FASTPATH_NOTE_SINCE	 35 /* seconds since 1970-01-01 UTC, by the loader: when these began */
+#define FASTPATH_NOTES_ENTRIES	 36
 
 /* Samples of decisions: who reads them writes here which ones. */
 #define FASTPATH_SAMPLES_MAP	    "samples"

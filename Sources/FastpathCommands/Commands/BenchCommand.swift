@@ -62,7 +62,9 @@ struct BenchCommand: EdgeCommand {
         progress.finish()
         if let output { try Self.write(report.json.encoded + "\n", to: output) }
         if context.output.isJSON { context.output.json(report.json) } else { context.output.show(report) }
-        return .done
+        // Each says what and why.
+        for failure in report.failures { context.output.failure(failure) }
+        return report.failures.isEmpty ? .done : .failed
     }
 
     /// The program that runs now, to take its times.

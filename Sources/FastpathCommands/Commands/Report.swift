@@ -9,8 +9,8 @@ struct Report: EdgeCommand {
         commandName: "report",
         abstract: "Say what a dry run would have dropped: by rule, by source, with what the packets began with.",
         discussion: """
-            Counted since the program was loaded. The sources are the most recent ones, at most \
-            \(DryRunSource.limit) an interface. SIP that passed unfiltered, as a switch is off, is told as well.
+            Counted since the program was loaded with these settings; what is dropped, since the edge was first put on. \
+            The sources are the most recent ones, at most \(DryRunSource.limit) an interface. SIP that passed unfiltered, as a switch is off, is told as well.
 
             Examples:
               vos-fastpath up eth0 --dry-run      and a day later
@@ -34,9 +34,10 @@ struct Report: EdgeCommand {
         let kernel = KernelEdges(instance: context.instance)
         let reports = try rows.map { (row) throws(Failure) in
             let program = try kernel.program(of: row.edge)
+            let notes = try EdgeNotesReader(program).read()
             return try DryRunReport(
-                label: row.edge.label, since: program.loaded, settings: kernel.settings(of: row.edge),
-                counters: row.counters, notes: EdgeNotesReader(program).read(), sources: DryRunSource.all(of: program))
+                label: row.edge.label, since: notes.since ?? program.loaded, settings: kernel.settings(of: row.edge),
+                counters: row.counters, notes: notes, sources: DryRunSource.all(of: program))
         }
         if context.output.isJSON {
             context.output.json(["interfaces": .array(reports.map { $0.json(top: top) })])
