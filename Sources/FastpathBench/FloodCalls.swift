@@ -96,12 +96,11 @@ public struct FloodCalls: Hashable, Sendable {
         public let guardian: FloodGuard
         /// Thousands of packets a second.
         public let rate: Int
-        /// The share that was answered, 0 to 100.
-        public var answered: Figure
+        public var trunk: Good
 
         init(_ guardian: FloodGuard, _ rate: Int) {
             (self.guardian, self.rate) = (guardian, rate)
-            answered = Figure("calls.curve.\(guardian.rawValue).\(rate).answered", .percent)
+            trunk = Good("calls.curve.\(guardian.rawValue).\(rate)")
         }
     }
 
@@ -124,7 +123,7 @@ public struct FloodCalls: Hashable, Sendable {
         }
     }
 
-    var figures: [Figure] { rows.flatMap(\.figures) + curve.map(\.answered) }
+    var figures: [Figure] { rows.flatMap(\.figures) + curve.flatMap(\.trunk.figures) }
 
     var goals: [Goal] {
         guard let quiet = rows.first, !quiet.trunk.p99.samples.isEmpty else { return [] }
@@ -181,7 +180,8 @@ extension FloodCalls {
             try row.measure(
                 network, from: blocked, cpu: bench.settings.cpu, rate: point.rate * 1_000,
                 for: .seconds(bench.settings.isQuick ? 2 : 4))
-            calls.curve[index].answered.samples = row.trunk.answered.samples
+            calls.curve[index].trunk.answered.samples = row.trunk.answered.samples
+            calls.curve[index].trunk.p99.samples = row.trunk.p99.samples
             done += 1
         }
         bench.progress(.init(section: .calls, done: total, total: total))

@@ -153,6 +153,15 @@ import Testing
             ])
     }
 
+    @Test func timesStandOnALogarithm() throws {
+        let chart = CurveChart(
+            title: "t", xLabel: "x", yLabel: "y", scale: .milliseconds,
+            curves: [.init(label: "a", points: [(1, 0.01), (10, 1), (100, 1_000), (1_000, 60_000)])])
+        let lines = chart.svg.source.split(separator: "\n").filter { $0.hasPrefix("<polyline") }
+        // A fifth of the height each power of ten; what is beyond stays inside.
+        #expect(lines == ["<polyline points=\"74,360 272,301.2 470,124.8 668,66\" class=\"curve s0\"/>"])
+    }
+
     @Test(arguments: [(0.4, 0.4), (0.67, 0.8), (1, 1), (9.9, 10), (10.15, 12), (61, 80), (100, 100), (2_300, 2_500)])
     func scalesEndAtRoundNumbers(value: Double, top: Double) {
         let scale = Scale(upTo: value)

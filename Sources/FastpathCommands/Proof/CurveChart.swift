@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 
-/// Shares of a hundred over a rate, on a scale of its logarithm: a curve for each series, with its name at its end.
+/// Something over a rate, on a scale of its logarithm: a curve for each series, with its name at its end.
 struct CurveChart {
     struct Curve {
         var label: String
@@ -12,7 +12,31 @@ struct CurveChart {
     var title: String
     var xLabel: String
     var yLabel: String
+    var scale = Scale.percent
     var curves: [Curve]
+
+    /// What the curves show.
+    enum Scale {
+        /// 0 to 100.
+        case percent
+        /// Of time, by its logarithm: from a tenth to ten thousand.
+        case milliseconds
+
+        fileprivate var ticks: [Double] {
+            switch self {
+            case .percent: [0, 20, 40, 60, 80, 100]
+            case .milliseconds: [0.1, 1, 10, 100, 1_000, 10_000]
+            }
+        }
+
+        /// 0 at the foot, 1 at the top.
+        fileprivate func height(_ value: Double) -> Double {
+            switch self {
+            case .percent: min(max(value, 0), 100) / 100
+            case .milliseconds: log(min(max(value, 0.1), 10_000) / 0.1) / log(100_000)
+            }
+        }
+    }
 
     private static let width = 860.0
     private static let height = 420.0
@@ -26,9 +50,11 @@ struct CurveChart {
         var svg = SVG(width: Self.width, height: Self.height, title: title)
         svg.text(title, x: 16, y: 26, .title)
         svg.text(yLabel, x: 16, y: 46, .note)
-        for percent in stride(from: 0.0, through: 100, by: 20) {
-            svg.line(from: (Self.left, y(percent)), to: (Self.right, y(percent)), percent == 0 ? .axis : .grid)
-            svg.text(Format.decimal(percent, places: 0), x: Self.left - 8, y: y(percent) + 4, .note, .end)
+        for tick in scale.ticks {
+            svg.line(from: (Self.left, y(tick)), to: (Self.right, y(tick)), tick == scale.ticks[0] ? .axis : .grid)
+            svg.text(
+                Format.decimal(tick, places: tick > 0 && tick < 1 ? 1 : 0), x: Self.left - 8, y: y(tick) + 4, .note,
+                .end)
         }
         for rate in rates {
             svg.text(Format.decimal(rate, places: 0), x: x(rate), y: Self.bottom + 18, .note, .middle)
@@ -52,9 +78,7 @@ struct CurveChart {
         return Self.left + 12 + (Self.right - Self.left - 24) * log(rate / first) / log(last / first)
     }
 
-    private func y(_ percent: Double) -> Double {
-        Self.bottom - (Self.bottom - Self.top) * min(max(percent, 0), 100) / 100
-    }
+    private func y(_ value: Double) -> Double { Self.bottom - (Self.bottom - Self.top) * scale.height(value) }
 
     /// Where the curves end, moved apart where the names would meet.
     private var labelPlaces: [Double] {

@@ -138,10 +138,13 @@ extension ProofPage {
     /// Shares of good transactions answered, by what stands before the server and by the rate of the flood.
     var curvePicture: Picture {
         var curves: [CurveChart.Curve] = []
-        for name in result.names(between: "calls.curve.", and: [".answered"]) {
+        // Good callers try again: nearly all are answered in the end, and the time tells. Older figures do not have it.
+        let hasTimes = !result.names(between: "calls.curve.", and: [".p99"]).isEmpty
+        let suffix = hasTimes ? ".p99" : ".answered"
+        for name in result.names(between: "calls.curve.", and: [suffix]) {
             let parts = name.split(separator: ".").map(String.init)
             guard parts.count == 2, let rate = Double(parts[1]), rate > 0,
-                let figure = result.figure("calls.curve.\(name).answered")
+                let figure = result.figure("calls.curve.\(name)\(suffix)")
             else { continue }
             let label = Self.guardLabel(parts[0])
             let index = curves.firstIndex { $0.label == label } ?? curves.endIndex
@@ -150,8 +153,12 @@ extension ProofPage {
         }
         for index in curves.indices { curves[index].points.sort { $0.x < $1.x } }
         let chart = CurveChart(
-            title: "Good transactions answered while one unknown source floods with INVITEs",
-            xLabel: "flood, thousands of packets a second", yLabel: "answered, %", curves: curves)
+            title: hasTimes
+                ? "How long a trusted trunk waits while a blocked source floods with INVITEs"
+                : "A trusted trunk's transactions while a blocked source floods with INVITEs",
+            xLabel: "flood, thousands of packets a second",
+            yLabel: hasTimes ? "99 of 100 are answered within, ms" : "answered in the end, %",
+            scale: hasTimes ? .milliseconds : .percent, curves: curves)
         return Picture(
             name: "calls", svg: curves.isEmpty ? nil : chart.svg,
             needs: "the curve of calls by the flood's rate (calls.curve.*)")
@@ -185,7 +192,7 @@ extension ProofPage {
             a phone that no list names. A p99 of 60,000 ms stands for nobody answered.
 
 
-            """ + image(curvePicture, "Curves: good transactions answered, by the flood's rate") + table.text
+            """ + image(curvePicture, "Curves: what a trusted trunk gets, by the flood's rate") + table.text
     }
 
     // MARK: Commands
