@@ -3,15 +3,13 @@
 #ifndef FASTPATH_POLICY_H
 #define FASTPATH_POLICY_H
 
-static __always_inline bool is_in(__u64 on, void *public_map, const struct source *source)
+/* The source as the public maps have it; false where they can have none such. */
+static __always_inline bool public_key(__u64 on, const struct source *source, __u32 *key)
 {
-	__u32 key = bpf_htonl(source->high);
-
+	*key = bpf_htonl(source->high);
 	/* What is learnt here of the family is not to be remembered: it would make two ways of all that
 	 * follows. */
-	if (IS_ON(on, IPV6) && forget(source->is_ipv6, source->high) & 1)
-		return false;
-	return bpf_map_lookup_elem(public_map, &key) != NULL;
+	return !(IS_ON(on, IPV6) && forget(source->is_ipv6, source->high) & 1);
 }
 
 /* The answer of a look-up by IPv6, in one number: walked once, whoever asks. */
@@ -46,6 +44,7 @@ static __always_inline bool is_trusted(__u32 kinds)
 static __always_inline bool is_blocked(__u64 on, const struct source *source, __u32 *kinds)
 {
 	struct policy_answer answer = ask_table(on, source);
+	__u32 key;
 
 	*kinds = answer.kinds;
 	if (is_trusted(answer.kinds))
@@ -54,7 +53,8 @@ static __always_inline bool is_blocked(__u64 on, const struct source *source, __
 		policy_count_hit(answer.record);
 		return true;
 	}
-	return !IS_ON(on, FROZEN_MAPS) && is_in(on, &blocked_ips, source);
+	return !IS_ON(on, FROZEN_MAPS) && public_key(on, source, &key) &&
+	       bpf_map_lookup_elem(&blocked_ips, &key);
 }
 
 /* The same for the few packets that have no payload to look at: walked once, wherever it is called. */
@@ -78,9 +78,12 @@ static __always_inline bool is_blocked_rarely(__u64 on, const struct source *sou
 /* May the source send OPTIONS, and as much as it likes? */
 static __always_inline bool is_allowed(__u64 on, const struct sip_datagram *sip)
 {
+	__u32 key;
+
 	if (IS_ON(on, POLICY) && sip->kinds & FASTPATH_POLICY_ALLOW)
 		return true;
-	return !IS_ON(on, FROZEN_MAPS) && is_in(on, &allowed_ips, &sip->source);
+	return !IS_ON(on, FROZEN_MAPS) && public_key(on, &sip->source, &key) &&
+	       bpf_map_lookup_elem(&allowed_ips, &key);
 }
 
 #endif /* FASTPATH_POLICY_H */

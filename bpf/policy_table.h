@@ -281,8 +281,12 @@ static __always_inline void policy_count_hit(__u32 number)
 
 	if (!record)
 		return;
-	/* Without the value from before, so that Linux 5.10 knows the instruction. */
+		/* Without the value from before, so that Linux 5.10 knows the instruction. */
+#ifdef __bpf__
 	asm volatile("lock *(u64 *)(%0 + 0) += %1" : : "r"(&record->hits), "r"(1ULL) : "memory");
+#else
+	record->hits++;
+#endif
 	second = clock_second();
 	/* A store a second, not one a packet. */
 	if (record->last_hit != second)

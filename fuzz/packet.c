@@ -23,8 +23,9 @@ enum {
 	INPUT_SOCKET = 4,
 	INPUT_PROFILE = 8,
 	INPUT_PAYLOAD = 16,
-	INPUT_IPV6 = 32, /* the frame around a payload is IPv6 */
-	INPUT_TAG = 64,	 /* and has a VLAN tag */
+	INPUT_IPV6 = 32,     /* the frame around a payload is IPv6 */
+	INPUT_TAG = 64,	     /* and has a VLAN tag */
+	INPUT_WATCHED = 128, /* somebody reads samples of all decisions */
 	INPUT_HEADER = 5,
 };
 
@@ -48,6 +49,7 @@ static struct {
 	const __u8 *frame;
 	size_t length;
 	__u8 flags;
+	int samples;
 } now;
 
 /* Arrays are there with all their entries, filled with zeros at first. */
@@ -109,7 +111,42 @@ long bpf_xdp_load_bytes(struct xdp_md *ctx, __u32 offset, void *copy, __u32 leng
 	return 0;
 }
 
+/* The frame's first bytes go behind what the program gives: the kernel refuses more than there are. */
+long bpf_perf_event_output(struct xdp_md *ctx, void *map, __u64 flags, void *data, __u64 size)
+{
+	const struct fastpath_sample *sample = data;
+
+	(void)ctx;
+	REQUIRE(map == &samples && size == sizeof(*sample));
+	REQUIRE(flags >> 32 <= now.length && sample->captured == flags >> 32 && sample->length == now.length);
+	REQUIRE(sample->reason < FASTPATH_COUNTERS_ENTRIES);
+	now.samples++;
+	return 0;
+}
+
+/* Time stands still: a judgement has none. */
+__u64 bpf_jiffies64(void)
+{
+	return 4294967296;
+}
+
+__u64 bpf_ktime_get_boot_ns(void)
+{
+	return 1000000000000;
+}
+
 /* --- One judgement --- */
+
+static void watch(bool watched)
+{
+	__u32 key = 0;
+	struct fastpath_sample_control *control = bpf_map_lookup_elem(&sample_control, &key);
+
+	*control = (struct fastpath_sample_control){0};
+	if (watched)
+		*control = (struct fastpath_sample_control){
+			.reasons = ~0U, .every = 1, .per_second = ~0U, .length = 128};
+}
 
 /* What was left by another packet must not matter: it is something else each time. */
 static void spoil_copies(const char *pattern)
@@ -132,7 +169,7 @@ static __u64 counted(__u32 key)
  * The reason for a frame of which `linear` bytes lie in the first buffer. That
  * is a block of memory of its own, of just this size, as AddressSanitizer knows.
  */
-static enum fastpath_reason judge(const __u8 *frame, size_t length, size_t linear, const char *left)
+static enum fastpath_reason judged(const __u8 *frame, size_t length, size_t linear, const char *left)
 {
 	enum fastpath_reason reason = FASTPATH_REASON_IGNORED;
 	enum fastpath_verdict verdict = FASTPATH_VERDICT_PASS;
@@ -145,6 +182,8 @@ static enum fastpath_reason judge(const __u8 *frame, size_t length, size_t linea
 	memcpy(buffer, frame, linear);
 	now.frame = frame;
 	now.length = length;
+	now.samples = 0;
+	watch(now.flags & INPUT_WATCHED);
 	ctx.data = (unsigned long)buffer;
 	ctx.data_end = (unsigned long)buffer + linear;
 	spoil_copies(left);
@@ -171,6 +210,8 @@ static enum fastpath_reason judge(const __u8 *frame, size_t length, size_t linea
 		REQUIRE(!"a counter of no reason");
 	}
 	REQUIRE(action == (int)verdict);
+	REQUIRE(now.samples == (now.flags & INPUT_WATCHED && settings.switches & FASTPATH_SWITCH_EVENTS &&
+				reason != FASTPATH_REASON_IGNORED));
 	REQUIRE(!memcmp(buffer, frame, linear));
 	free(buffer);
 	return reason;
@@ -285,18 +326,18 @@ int LLVMFuzzerTestOneInput(const __u8 *input, size_t size)
 	}
 
 	host_has_several_buffers = true;
-	reason = judge(frame, length, length, "");
+	reason = judged(frame, length, length, "");
 	/* The same again, whatever another packet left. */
-	REQUIRE(judge(frame, length, length, " SIP/2.0\r\n") == reason);
-	REQUIRE(judge(frame, length, length, "SIP/2.0") == reason);
+	REQUIRE(judged(frame, length, length, " SIP/2.0\r\n") == reason);
+	REQUIRE(judged(frame, length, length, "SIP/2.0") == reason);
 	/* The same, wherever the first buffer ends. */
 	linear = input[3] | input[4] << 8;
 	if (linear < length)
-		REQUIRE(judge(frame, length, linear, "\n") == reason);
-	REQUIRE(judge(frame, length, length < 14 ? length : 14, " SIP/2.0\n") == reason);
+		REQUIRE(judged(frame, length, linear, "\n") == reason);
+	REQUIRE(judged(frame, length, length < 14 ? length : 14, " SIP/2.0\n") == reason);
 	/* The same under a kernel before 5.18. */
 	host_has_several_buffers = false;
-	REQUIRE(judge(frame, length, length, "OPTIONS SIP/2.0\n") == reason);
+	REQUIRE(judged(frame, length, length, "OPTIONS SIP/2.0\n") == reason);
 	host_has_several_buffers = true;
 
 	/* Bytes behind the payload are no part of it: others, more or none of them change nothing. */
@@ -305,12 +346,12 @@ int LLVMFuzzerTestOneInput(const __u8 *input, size_t size)
 		memcpy(other, frame, length);
 		for (size_t i = end; i < length; i++)
 			other[i] ^= 0x5a;
-		REQUIRE(judge(other, length, length, "") == reason);
-		REQUIRE(judge(frame, end, end, "") == reason);
+		REQUIRE(judged(other, length, length, "") == reason);
+		REQUIRE(judged(frame, end, end, "") == reason);
 	} else if (end == length) {
 		memcpy(other, frame, length);
 		memcpy(other + length, " SIP/2.0\r\n", 10);
-		REQUIRE(judge(other, length + 10, length + 10, "") == reason);
+		REQUIRE(judged(other, length + 10, length + 10, "") == reason);
 	}
 
 	/* A blocked source is dropped, or the frame is none of our business; a stranger is never `blocked`.

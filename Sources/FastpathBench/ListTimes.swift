@@ -14,6 +14,10 @@ public struct ListTimes: Hashable, Sendable {
     /// `block import`
     public var importSome = Figure("lists.import_5000", .milliseconds)
     public var importMany = Figure("lists.import_1000000", .milliseconds)
+    /// Into a set: addresses and prefixes, IPv4 and IPv6.
+    public var importMixed = Figure("lists.import_mixed_1000000", .milliseconds)
+    /// Another file in place of that set, a tenth of which is new.
+    public var replaceMixed = Figure("lists.replace_mixed_1000000", .milliseconds)
     /// The same in other tools, not recorded: nft and ipset sets, a rule of iptables for each address.
     public var others: [Figure] = [
         Figure("lists.nft_add_one", .milliseconds), Figure("lists.ipset_add_one", .milliseconds),
@@ -24,7 +28,7 @@ public struct ListTimes: Hashable, Sendable {
     public static let some = 5_000
     public static let many = 1_000_000
 
-    var figures: [Figure] { [addOne, addOneToMany, importSome, importMany] + others }
+    var figures: [Figure] { [addOne, addOneToMany, importSome, importMany, importMixed, replaceMixed] + others }
 
     var goals: [Goal] {
         [
@@ -32,6 +36,8 @@ public struct ListTimes: Hashable, Sendable {
             Goal(figure: addOneToMany, relation: .atMost, limit: 20, label: "one address beside a million"),
             Goal(figure: importSome, relation: .atMost, limit: 200, label: "5,000 addresses"),
             Goal(figure: importMany, relation: .atMost, limit: 5_000, label: "1,000,000 addresses"),
+            Goal(figure: importMixed, relation: .atMost, limit: 5_000, label: "1,000,000 mixed prefixes"),
+            Goal(figure: replaceMixed, relation: .atMost, limit: 5_000, label: "1,000,000 mixed prefixes replaced"),
         ].filter { !$0.figure.samples.isEmpty }
     }
 
@@ -54,12 +60,13 @@ extension ListTimes {
         var times = ListTimes()
         // A step is as long as it is; the bar need not be even.
         let imports = isQuick ? 1 : 3
-        try bench.rounds(isQuick ? 4 : 3 + 2 * imports, of: .lists) { (step) throws(Failure) in
+        try bench.rounds(3 + 3 * imports, of: .lists) { (step) throws(Failure) in
             switch step {
             case 0: try times.measureSingle(command, files, count: isQuick ? 7 : 25)
             case 1: try times.measureSome(command, files, count: isQuick ? 3 : 9)
             case 2: try times.measureOthersSingle(host, count: isQuick ? 7 : 25)
             case 3..<3 + imports: try times.measureMany(command, files, count: isQuick ? 3 : 7)
+            case 3 + imports..<3 + 2 * imports: try times.measureMixed(command, files)
             default: try times.measureOthersMany(host, files)
             }
         }
@@ -94,6 +101,15 @@ extension ListTimes {
             addOneToMany.samples.append(try command.time(["block", "add", ListFiles.single(number)]))
         }
         try command.expectBlocked(Self.many + count)
+        try command.down()
+    }
+
+    private mutating func measureMixed(_ command: CommandUnderTest, _ files: ListFiles) throws(Failure) {
+        try command.up(capacity: Self.many + Self.many / 5)
+        importMixed.samples.append(try command.time(["block", "import", "--set", "feed", files.mixed]))
+        try command.expectBlocked(Self.many)
+        replaceMixed.samples.append(try command.time(["block", "import", "--set", "feed", files.other]))
+        try command.expectBlocked(Self.many)
         try command.down()
     }
 
@@ -199,6 +215,10 @@ private struct ListFiles {
     let few: String
     let some: String
     let many: String
+    /// As many, 13 of 20 addresses, 4 of length 24, 1 of length 20, 2 of IPv6 and length 64.
+    let mixed: String
+    /// The same but for a tenth.
+    let other: String
     /// The many, for nft -f and for ipset restore.
     let nft: String
     let ipset: String
@@ -206,10 +226,14 @@ private struct ListFiles {
     init(in folder: String, seed: UInt64) throws(Failure) {
         (few, some, many) = ("\(folder)/few", "\(folder)/some", "\(folder)/many")
         (nft, ipset) = ("\(folder)/nft", "\(folder)/ipset")
+        (mixed, other) = ("\(folder)/mixed", "\(folder)/other")
         let offset = UInt32(truncatingIfNeeded: seed)
         try writeFile(Self.lines(fewCount, offset), to: few)
         try writeFile(Self.lines(ListTimes.some, offset), to: some)
         try writeFile(Self.lines(ListTimes.many, offset), to: many)
+        let tenth = ListTimes.many / 10
+        try writeFile(Self.mixedLines(0..<ListTimes.many, offset), to: mixed)
+        try writeFile(Self.mixedLines(tenth..<ListTimes.many + tenth, offset), to: other)
         let size = ListTimes.many + ListTimes.many / 5
         try writeFile(
             Array("table ip bench { set blocked { type ipv4_addr; size \(size); elements = {\n".utf8)
@@ -217,6 +241,25 @@ private struct ListFiles {
         try writeFile(
             Array("create blocked hash:ip maxelem \(size)\n".utf8)
                 + Self.lines(ListTimes.many, offset, before: "add blocked "), to: ipset)
+    }
+
+    /// A part of a sequence of prefixes, each of them once.
+    private static func mixedLines(_ range: Range<Int>, _ offset: UInt32) -> [UInt8] {
+        var text: [UInt8] = []
+        text.reserveCapacity(range.count * 20)
+        for number in range {
+            let index = UInt32(truncatingIfNeeded: number)
+            let prefix =
+                switch number % 20 {
+                case 13..<17: IPPrefix(family: .ipv4, bits: 0x0b00_0000 + UInt128(index) << 8, length: 24)
+                case 17: IPPrefix(family: .ipv4, bits: 0x4000_0000 + UInt128(index / 20) << 12, length: 20)
+                case 18...: IPPrefix(family: .ipv6, bits: 0x2001_0db8 << 96 | UInt128(index) << 64, length: 64)
+                // 128.0.0.0 and on, where none of the others is.
+                default: IPPrefix(ipv4: 0x8000_0000 | (offset &+ index &* 2_654_435_769) >> 1)
+                }
+            text += Array("\(prefix)\n".utf8)
+        }
+        return text
     }
 
     /// One that is in none of the files: they hold no 0.

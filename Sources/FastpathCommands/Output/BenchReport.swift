@@ -224,6 +224,7 @@ extension ListTimes {
         [
             ("block add, one address", addOne), ("block add, beside a million", addOneToMany),
             ("block import, 5,000 addresses", importSome), ("block import, 1,000,000 addresses", importMany),
+            ("block import, 1,000,000 mixed prefixes", importMixed), ("  a tenth of them replaced", replaceMixed),
         ] + zip(Self.otherLabels, others)
     }
 
