@@ -97,7 +97,7 @@ build/tests/kernel-guest: build/vos-fastpath $(wildcard Tests/kernels/guest/*.sw
 	@mkdir -p $(@D)
 	strip -o $@ .build/release/kernel-guest
 
-kernels: setup ## The program under other kernels, in qemu: loads, attaches, same verdicts (root, a minute a kernel)
+kernels: setup ## The program under other kernels, in qemu: loads, attaches, same verdicts (root, two minutes a kernel)
 	@$(MAKE) --no-print-directory all build/tests/kernel-guest
 	@Tests/kernels/run $(KERNELS)
 
