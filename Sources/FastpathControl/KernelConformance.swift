@@ -21,8 +21,6 @@ extension KernelEdges: EdgeKernelPort {
             force: force)
     }
 
-    public func notes(of edge: EdgeState) throws(Failure) -> EdgeNotes { try EdgeNotesReader(program(of: edge)).read() }
-
     public func readsPolicyTable(_ settings: FilterSettings) -> Bool { settings.isOn(.policy) }
 
     public func sharedPolicyTable() throws(Failure) -> PolicyTable? {

@@ -48,7 +48,7 @@ public final class KernelEdges {
 
     private func edges(in namespace: NetworkNamespace, pinned: [InterfaceID], all: Bool) throws(Failure) -> [EdgeState]
     {
-        try lookingAgain { () throws(Failure) in try edgesNow(in: namespace, pinned: pinned, all: all) }
+        try whileGone { () throws(Failure) in try edgesNow(in: namespace, pinned: pinned, all: all) }
     }
 
     private func edgesNow(
@@ -149,8 +149,11 @@ public final class KernelEdges {
 
     /// The maps of the policy table that the program on `edge` uses, by name; nil where it uses none.
     public func tableMaps(_ names: [String], of edge: EdgeState) throws(Failure) -> [String: BPFMap]? {
-        guard let attachment = edge.attachment, attachment.isEdge else { return nil }
-        let used = try Program.withID(attachment.programID).maps()
+        let program = try lookingAgain(at: edge) { (edge) throws(Failure) -> Program? in
+            guard let attachment = edge.attachment, attachment.isEdge else { return nil }
+            return try Program.withID(attachment.programID)
+        }
+        guard let used = try program?.maps() else { return nil }
         var maps: [String: BPFMap] = [:]
         for name in names {
             // The kernel cuts names to 15 characters.
@@ -176,16 +179,7 @@ public final class KernelEdges {
 
     /// A public map of an edge: by the attached program, else by the pin.
     func map(_ map: PublicMap, of edge: EdgeState) throws(Failure) -> BPFMap {
-        var edge = edge
-        return try lookingAgain { () throws(Failure) in
-            do throws(Failure) {
-                return try mapNow(map, of: edge)
-            } catch {
-                // Perhaps the program was replaced since the state was read.
-                if let now = try edges().first(where: { $0.interface == edge.interface }) { edge = now }
-                throw error
-            }
-        }
+        try lookingAgain(at: edge) { (edge) throws(Failure) in try mapNow(map, of: edge) }
     }
 
     private func mapNow(_ map: PublicMap, of edge: EdgeState) throws(Failure) -> BPFMap {
@@ -205,26 +199,37 @@ public final class KernelEdges {
     /// What the program on `edge` was loaded with, whoever loaded it: read from the frozen map that it has. Nil where
     /// it holds what this version does not know. A program without that map is older than the switches: `classic`.
     public func settings(of edge: EdgeState) throws(Failure) -> FilterSettings? {
+        try FilterSettings.of(program(of: edge))
+    }
+
+    /// The program on an edge; throws `.notLoaded` where there is none of ours.
+    public func program(of edge: EdgeState) throws(Failure) -> Program {
+        try lookingAgain(at: edge) { (edge) throws(Failure) in
+            guard let attachment = edge.attachment, attachment.isEdge else {
+                throw Failure(
+                    .notLoaded, tried: "find the program", on: edge.name ?? "ifindex \(edge.interface.index)",
+                    because: "none of ours is attached", next: "Attach it: vos-fastpath up IFACE")
+            }
+            return try Program.withID(attachment.programID)
+        }
+    }
+
+    /// What the program on an edge has written down beside the public counters.
+    public func notes(of edge: EdgeState) throws(Failure) -> EdgeNotes { try EdgeNotesReader(program(of: edge)).read() }
+
+    /// Runs `body` with an edge; again with its present state where the program was replaced since the state was read.
+    private func lookingAgain<Result>(
+        at edge: EdgeState, _ body: (EdgeState) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
         var edge = edge
-        return try lookingAgain { () throws(Failure) in
+        return try whileGone { () throws(Failure) in
             do throws(Failure) {
-                return try settingsNow(of: edge)
+                return try body(edge)
             } catch {
-                // Perhaps the program was replaced since the state was read.
                 if let now = try edges().first(where: { $0.interface == edge.interface }) { edge = now }
                 throw error
             }
         }
-    }
-
-    private func settingsNow(of edge: EdgeState) throws(Failure) -> FilterSettings? {
-        guard let attachment = edge.attachment, attachment.isEdge else {
-            throw Failure(
-                .notLoaded, tried: "read the switches of the program",
-                on: edge.name ?? "ifindex \(edge.interface.index)",
-                because: "no program of ours is attached", next: "Attach it: `vos-fastpath up`.")
-        }
-        return try FilterSettings.of(Program.withID(attachment.programID))
     }
 
     /// The namespace of an edge; throws where it is gone.
@@ -239,7 +244,7 @@ public final class KernelEdges {
 
 /// Runs `body` again where an object that it was about to open by its id is gone (ENOENT): an id that the kernel gave a
 /// moment ago is void when another command has replaced the program meanwhile. Readers wait for no lock.
-private func lookingAgain<Result>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+private func whileGone<Result>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
     for _ in 0..<20 {
         do throws(Failure) {
             return try body()

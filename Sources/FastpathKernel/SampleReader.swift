@@ -159,18 +159,3 @@ public final class SampleReader {
     /// Samples that this reader was too slow for.
     public var lost: UInt64 { box.lost }
 }
-
-extension KernelEdges {
-    /// The program on an edge; throws `.notLoaded` where there is none of ours.
-    public func program(of edge: EdgeState) throws(Failure) -> Program {
-        guard let attachment = edge.attachment, attachment.isEdge else {
-            throw Failure(
-                .notLoaded, tried: "find the program", on: edge.name ?? "ifindex \(edge.interface.index)",
-                because: "none of ours is attached", next: "Attach it: vos-fastpath up IFACE")
-        }
-        return try Program.withID(attachment.programID)
-    }
-
-    /// What the program on an edge has written down beside the public counters.
-    public func notes(of edge: EdgeState) throws(Failure) -> EdgeNotes { try EdgeNotesReader(program(of: edge)).read() }
-}
