@@ -209,30 +209,11 @@ extension FilterSettings {
     private func sweep(
         _ scenario: Scenario, kills: Bool, check: (FakeWorld, _ before: Snapshot, _ place: Comment) throws -> Void
     ) throws {
-        for step in 1...100 {
-            let world = FakeWorld()
-            try scenario.prepare(world)
-            world.faults.reset()
-            let before = world.snapshot
-            world.faults.failAt = step
-            world.faults.kills = kills
-            do {
-                try scenario.operate(world)
-                #expect(world.faults.steps.count < step, "step \(step) failed, and nobody said so")
-            } catch {
-                #expect(error is Failure)
-            }
-            let taken = world.faults.steps
-            if taken.count < step {
-                #expect(step > scenario.steps, "the sweep ended after \(step - 1) steps: \(taken)")
-                return
-            }
-            world.faults.reset()
-            let place: Comment = "\(scenario.testDescription), step \(step) of \(taken)"
+        try scenario.sweep(kills: kills) { world, before, failure, place in
+            #expect(failure != nil, "a step failed, and nobody said so: \(place)")
             try expectInForce(world, place)
             try check(world, before, place)
         }
-        Issue.record("the sweep did not end")
     }
 
     /// Wherever it was cut off: what a program that filters does not find in a map that it reads, it finds in the table.

@@ -76,16 +76,16 @@ struct Scenario: Sendable, CustomTestStringConvertible {
     ]
 }
 
-@Suite struct InterruptionTests {
-    /// Runs the scenario once for each of its steps, with that step made to fail. `check` gets nil where the operation
-    /// went on all the same.
-    private func sweep(
-        _ scenario: Scenario, kills: Bool = false, goesOn: Bool = false,
+extension Scenario {
+    /// Runs it once for each of its steps, with that step made to fail. `check` gets nil where the operation went on all
+    /// the same.
+    func sweep(
+        kills: Bool, goesOn: Bool = false,
         check: (FakeWorld, _ before: Snapshot, Failure?, _ place: Comment) throws -> Void
     ) throws {
         for step in 1...100 {
             let world = FakeWorld()
-            try scenario.prepare(world)
+            try prepare(world)
             world.faults.reset()
             let before = world.snapshot
             world.faults.failAt = step
@@ -93,22 +93,32 @@ struct Scenario: Sendable, CustomTestStringConvertible {
             world.faults.goesOn = goesOn
             let failure: Failure?
             do {
-                try scenario.operate(world)
+                try operate(world)
                 failure = nil
             } catch {
                 failure = try #require(error as? Failure)
             }
             let taken = world.faults.steps
             if taken.count < step {
-                #expect(failure == nil && step > scenario.steps, "the sweep ended after \(step - 1) steps")
+                #expect(failure == nil && step > steps, "the sweep ended after \(step - 1) steps: \(taken)")
                 return
             }
-            let place: Comment = "\(scenario.testDescription), step \(step) of \(taken)"
-            expectRecordCoversKernel(world, place)
             world.faults.reset()
-            try check(world, before, failure, place)
+            try check(world, before, failure, "\(testDescription), step \(step) of \(taken)")
         }
         Issue.record("the sweep did not end")
+    }
+}
+
+@Suite struct InterruptionTests {
+    private func sweep(
+        _ scenario: Scenario, kills: Bool = false, goesOn: Bool = false,
+        check: (FakeWorld, _ before: Snapshot, Failure?, _ place: Comment) throws -> Void
+    ) throws {
+        try scenario.sweep(kills: kills, goesOn: goesOn) { world, before, failure, place in
+            expectRecordCoversKernel(world, place)
+            try check(world, before, failure, place)
+        }
     }
 
     private func expectRecordCoversKernel(_ world: FakeWorld, _ place: Comment) {

@@ -81,34 +81,13 @@ import Testing
     private func sweep(
         _ scenario: Scenario, kills: Bool, check: (FakeWorld, _ before: Snapshot, _ place: Comment) throws -> Void
     ) throws {
-        for step in 1...100 {
-            let world = FakeWorld()
-            try scenario.prepare(world)
-            world.faults.reset()
-            let before = world.snapshot
-            world.faults.failAt = step
-            world.faults.kills = kills
-            let failure: Failure?
-            do {
-                try scenario.operate(world)
-                failure = nil
-            } catch {
-                failure = try #require(error as? Failure)
-            }
-            let taken = world.faults.steps
-            if taken.count < step {
-                #expect(failure == nil && step > scenario.steps, "the sweep ended after \(step - 1) steps: \(taken)")
-                return
-            }
+        try scenario.sweep(kills: kills) { world, before, failure, place in
             #expect(failure != nil)
-            let place: Comment = "\(scenario.testDescription), step \(step) of \(taken)"
             // What a public map holds is recorded, or was written by hand.
             let recorded = world.recordedBlocked
             #expect(world.blocked.subtracting(recorded).isSubset(of: [address(9)]), place)
-            world.faults.reset()
             try check(world, before, place)
         }
-        Issue.record("the sweep did not end")
     }
 
     /// The table is what the record says, and everybody who reads one reads it.

@@ -110,15 +110,18 @@ struct ConfigurationOptions: ParsableArguments {
     func all(_ instance: Instance) throws(Failure) -> Configuration { try fromCommandLine.over(file(instance).read()) }
 
     /// What the program is to be loaded with. Throws for a bad file, whatever the command line says.
-    func settings(_ instance: Instance) throws(Failure) -> FilterSettings {
-        let settings = try all(instance).settings
-        if let idle = fromCommandLine.idleValue(in: settings) {
+    func settings(_ instance: Instance) throws(Failure) -> FilterSettings { try checked(instance).settings }
+
+    /// All that was said. Throws too for what has no effect.
+    func checked(_ instance: Instance) throws(Failure) -> Configuration {
+        let all = try all(instance)
+        if let idle = fromCommandLine.idleValue(in: all.settings) {
             throw Failure(
                 .usage, tried: "read the command line", on: idle.key.rawValue,
                 because: "it has no effect while the switch \(idle.needs.name) is off",
                 next: "Turn it on: --switch \(idle.needs.name)=on. Or leave it out.")
         }
-        return settings
+        return all
     }
 }
 

@@ -65,11 +65,11 @@ struct Up: EdgeCommand {
         var capacities: [PolicyKind: Int] = [:]
         capacities[.allow] = allowedCapacity
         capacities[.block] = blockedCapacity
-        let settings = try configuration.settings(context.instance)
+        let said = try configuration.checked(context.instance)
         let request = UpRequest(
-            interface: iface, mode: mode, object: object, settings: settings, capacities: capacities,
+            interface: iface, mode: mode, object: object, settings: said.settings, capacities: capacities,
             policyCapacity: policyCapacity, force: force)
-        let control = try context.edgeControl(limits: configuration.all(context.instance).policyLimits)
+        let control = try context.edgeControl(limits: said.policyLimits)
         let progress = ListProgress(context.output)
         let report: UpReport
         do throws(Failure) {
