@@ -46,12 +46,14 @@ static __always_inline bool ends_with_version(const __u8 *bytes, const void *end
 		return false;
 	length -= SIP_VERSION_LENGTH + 1;
 	/* Else the compiler counts from the line's end, and the verifier knows no bytes before a pointer. */
-	asm volatile("" : "+r"(length));
-	version = bytes + length;
+	version = bytes + opaque(length);
 	if ((const void *)(version + SIP_VERSION_LENGTH + 1) > end)
 		return false;
 	return is_version(version[SIP_VERSION_LENGTH] == '\r' ? version : version + 1, on);
 }
+
+/* Bytes of a copied line that are searched in one turn, four probes. */
+#define LINE_TURN (4 * SIP_VERSION_LENGTH)
 
 /* A first line: how long it is, and whether it ends there rather than goes on. */
 struct line {
@@ -86,7 +88,11 @@ ended:
 	return line;
 }
 
-/* As sip_find_version(), over the line that was copied: 1 or 0. */
+/*
+ * As sip_find_version(), over the line that was copied: 1 or 0. Where a byte is
+ * not in the string, what lies before it is compared: a match is one there too.
+ * Nothing is compared with the line's length, for zeros follow the line.
+ */
 ON_ITS_OWN int copied_line_has_version(void)
 {
 	const __u8 *places = sip_version_place;
@@ -96,23 +102,52 @@ ON_ITS_OWN int copied_line_has_version(void)
 	if (!copy)
 		return 1;
 	length = copy->line_length;
+	asm volatile("" : "+r"(places));
 #pragma clang loop unroll(disable)
-	for (__u64 probe = SIP_VERSION_LENGTH - 1; probe < FASTPATH_FIRST_LINE_LIMIT;
-	     probe += SIP_VERSION_LENGTH) {
-		__u64 start = places[copy->bytes[probe]], wrong;
+	for (__u64 i = 0; i < FASTPATH_FIRST_LINE_LIMIT; i += LINE_TURN) {
+		const __u8 *bytes = copy->bytes + i;
 
-		if (probe >= length)
+		if (i >= length)
 			break;
-		/* Also where the byte is not in the string: a match is one there too. */
-		start = (start + probe - SIP_VERSION_LENGTH) & (FASTPATH_FIRST_LINE_LIMIT - 1);
-		/* Other bytes, or behind the line's end: in one number, for one way through the loop. */
-		wrong = (*(const __u64 *)(copy->bytes + start) & SEVEN_BYTES) ^ WORD_VERSION;
-		wrong |= (length - SIP_VERSION_LENGTH - start) >> 63;
-		asm volatile("" : "+r"(wrong));
-		if (!wrong)
-			return 1;
+		/* One pointer for all four, and none before it. */
+		asm volatile("" : "+r"(bytes), "+r"(i));
+#pragma unroll
+		for (__u32 probe = SIP_VERSION_LENGTH - 1; probe < LINE_TURN; probe += SIP_VERSION_LENGTH) {
+			const __u8 *start = bytes + places[bytes[probe]];
+			__u64 word = *(const __u64 *)(start + probe - SIP_VERSION_LENGTH);
+
+			if (word << 8 == WORD_VERSION << 8)
+				return 1;
+		}
 	}
 	return 0;
+}
+
+/*
+ * How long the line is of which `count` bytes were copied; `count` where it does
+ * not end among them. From the window's end on, where it is known not to end before.
+ */
+static __always_inline __u64 copied_line_length(const struct line_copy *copy, __u64 count)
+{
+#pragma clang loop unroll(disable)
+	for (__u64 i = FASTPATH_WINDOW_LENGTH; i < FASTPATH_FIRST_LINE_LIMIT && i < count; i += 32) {
+		const __u64 *words = (const __u64 *)(copy->bytes + i);
+		__u64 ends = bytes_equal(words[0], '\n') | bytes_equal(words[1], '\n') |
+			     bytes_equal(words[2], '\n') | bytes_equal(words[3], '\n');
+
+		if (!ends)
+			continue;
+#pragma unroll
+		for (__u32 word = 0; word < 4; word++) {
+			ends = bytes_equal(words[word], '\n');
+			if (ends) {
+				i += 8 * word + lowest_byte(ends);
+				/* What is behind the payload is left from another packet. */
+				return i < count ? i : count;
+			}
+		}
+	}
+	return count;
 }
 
 /*
@@ -135,26 +170,17 @@ ON_ITS_OWN int long_line_has_version(struct xdp_md *ctx, __u32 offset, __u32 len
 	    !frame_copy(ctx, offset, copy->bytes, count, FASTPATH_FIRST_LINE_LIMIT))
 		return 1;
 
-	line_length = count;
-#pragma clang loop unroll(disable)
-	for (__u32 i = FASTPATH_WINDOW_LENGTH; i < FASTPATH_FIRST_LINE_LIMIT && i < count; i += 8) {
-		__u64 ends = bytes_equal(*(const __u64 *)(copy->bytes + i), '\n');
-
-		if (!ends)
-			continue;
-		/* What is behind the payload is left from another packet. */
-		if (i + lowest_byte(ends) < count) {
-			line_length = i + lowest_byte(ends);
-			is_whole = true;
-		}
-		break;
-	}
+	line_length = copied_line_length(copy, count);
 	/* Through memory: the verifier need not follow every length. */
 	copy->line_length = line_length;
-	copy->line_is_whole = is_whole;
+	copy->line_is_whole = is_whole || line_length < count;
 	if (copy->line_is_whole && ends_with_version(copy->bytes, copy + 1, copy->line_length, on))
 		return 1;
 
+	line_length = copy->line_length;
+	if (line_length > FASTPATH_FIRST_LINE_LIMIT)
+		return 1; /* cannot be */
+	__builtin_memset(copy->bytes + line_length, 0, LINE_TURN);
 	return copied_line_has_version();
 }
 

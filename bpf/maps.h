@@ -43,12 +43,18 @@ struct {
 
 /*
  * Where the first bytes of a payload are laid out that do not lie in the first
- * buffer, or are too many to be looked at in place. Longer than the longest by
- * a word, as far as the verifier sees the searches read. One value a CPU; the
- * program writes and reads it.
+ * buffer, or are too many to be looked at in place. One value a CPU; the program
+ * writes and reads it.
  */
 struct line_copy {
-	__u8 bytes[FASTPATH_FIRST_LINE_LIMIT + 8] __attribute__((aligned(8)));
+	__u8 window[FASTPATH_WINDOW_LENGTH + 8] __attribute__((aligned(8)));
+	/* Zeros. The search compares what lies before a byte, at the line's start too. */
+	__u64 before;
+	/*
+	 * Longer than the longest line by what follows its end, and as far as the
+	 * verifier sees the search read: no byte of its table is above 255.
+	 */
+	__u8 bytes[FASTPATH_FIRST_LINE_LIMIT + 32 + 256];
 	/* Through memory, so that the verifier does not follow every value they could have had. */
 	volatile __u64 line_length;
 	volatile __u64 line_is_whole;

@@ -61,13 +61,12 @@ static __always_inline bool is_tag(__be16 type)
 /* From here on there is one way for both families. */
 static __always_inline bool forget_family(struct ip_packet *packet)
 {
-	__u64 unknown = packet->source.high, offset = forget(packet->udp_offset, unknown);
+	__u64 unknown = packet->source.high, offset = opaque(forget(packet->udp_offset, unknown));
 
 	packet->source.low = forget(packet->source.low, unknown);
 	packet->source.is_ipv6 = forget(packet->source.is_ipv6, unknown) & 1;
 	packet->is_fragment = forget(packet->is_fragment, unknown) & 1;
 	packet->left = forget(packet->left, unknown);
-	asm volatile("" : "+r"(offset));
 	packet->udp_offset = offset;
 	return offset <= LARGEST_OFFSET;
 }

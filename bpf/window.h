@@ -54,12 +54,12 @@ static __always_inline enum opened copy_window(struct xdp_md *ctx, struct sip_da
 	copy = line_copy();
 	if (!copy)
 		return OPENED_UNSEEN;
-	__builtin_memset(copy, 0, FASTPATH_WINDOW_LENGTH + 8);
+	__builtin_memset(copy->window, 0, sizeof(copy->window));
 	length = sip->payload_length < FASTPATH_WINDOW_LENGTH ? sip->payload_length : FASTPATH_WINDOW_LENGTH;
-	if (!frame_copy(ctx, sip->payload_offset, copy->bytes, length, FASTPATH_WINDOW_LENGTH))
+	if (!frame_copy(ctx, sip->payload_offset, copy->window, length, FASTPATH_WINDOW_LENGTH))
 		return OPENED_UNSEEN;
-	window->bytes = copy->bytes;
-	window->end = copy + 1;
+	window->bytes = copy->window;
+	window->end = copy->window + sizeof(copy->window);
 	window->is_short = sip->payload_length < FASTPATH_SHORT_PAYLOAD;
 	return OPENED;
 }
