@@ -5,7 +5,8 @@ import PackageDescription
 let package = Package(
     name: "vos-fastpath",
     products: [
-        .executable(name: "vos-fastpath", targets: ["vos-fastpath"])
+        .executable(name: "vos-fastpath", targets: ["vos-fastpath"]),
+        .library(name: "vosfastpath", type: .dynamic, targets: ["FastpathPreload"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
@@ -17,11 +18,20 @@ let package = Package(
         .target(name: "CFastpathLab"),
         .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
         .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "CPreload"),
         .systemLibrary(name: "CLibPcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
         .target(name: "FastpathCore", dependencies: ["CFastpathABI"]),
         .target(name: "FastpathKernel", dependencies: ["FastpathCore", "CFastpathProgram", "CLibBPF", "CLinux"]),
+        .target(name: "FastpathAFXDP", dependencies: ["CLinux"]),
+        // Into other programs, so without a runtime: Sockets/ is FastpathAFXDP's.
+        .target(
+            name: "FastpathPreload", dependencies: ["CFastpathABI", "CPreload"],
+            swiftSettings: [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked"])],
+            linkerSettings: [
+                .unsafeFlags(["-Xlinker", "--version-script=Sources/FastpathPreload/exports.map", "-Xlinker", "--gc-sections"])
+            ]),
         .target(name: "FastpathStore", dependencies: ["FastpathCore", "CSQLite"]),
         .target(name: "FastpathControl", dependencies: ["FastpathCore", "FastpathKernel", "FastpathStore"]),
         .target(

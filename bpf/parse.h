@@ -44,6 +44,7 @@ static __always_inline enum fastpath_reason parse_ipv4(__u64 on, __u32 offset, c
 	if (ip->frag_off & bpf_htons(FRAGMENT_OFFSET_MASK))
 		return judge_later_fragment(on, &packet->source);
 	packet->is_fragment = ip->frag_off & bpf_htons(MORE_FRAGMENTS);
+	packet->destination_offset = offset + __builtin_offsetof(struct iphdr, daddr);
 	packet->udp_offset = offset + header_length;
 	packet->left = (__s32)bpf_ntohs(ip->tot_len) - (__s32)header_length;
 	return FASTPATH_REASON_PASSED;
@@ -67,6 +68,7 @@ static __always_inline bool forget_family(struct ip_packet *packet)
 	packet->source.is_ipv6 = forget(packet->source.is_ipv6, unknown) & 1;
 	packet->is_fragment = forget(packet->is_fragment, unknown) & 1;
 	packet->left = forget(packet->left, unknown);
+	packet->destination_offset = forget(packet->destination_offset, unknown);
 	packet->udp_offset = offset;
 	return offset <= LARGEST_OFFSET;
 }
@@ -102,7 +104,9 @@ static __always_inline enum fastpath_reason judge_udp(struct xdp_md *ctx, __u64 
 		length = packet->left;
 	sip.source = packet->source;
 	sip.has_no_source_port = udp->source == 0;
+	sip.destination_port = udp->dest;
 	sip.is_fragment = packet->is_fragment;
+	sip.destination_offset = packet->destination_offset;
 	sip.payload_offset = offset + sizeof(*udp);
 	sip.payload_length = length - (__s32)sizeof(*udp);
 	note_datagram(on, &sip);

@@ -9,6 +9,8 @@
 #include <linux/sockios.h>
 #include <sys/vfs.h>
 
+#include "xdp_socket.h"
+
 /* sched.h, string.h: declared there for _GNU_SOURCE only, which a module cannot set. */
 int setns(int fd, int nstype);
 const char *strerrorname_np(int errnum);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+import CFastpathABI
+import CPreload
+import Synchronization
+
+/// How a process waits for datagrams of a binding: in an epoll instance of this process that has the server's socket,
+/// the AF_XDP sockets and the binding's eventfd. The kernel wakes one waiting process for each event (EPOLLEXCLUSIVE);
+/// one that leaves something behind wakes the next (``Binding/wake(always:)``).
+enum Waiting {
+    private struct Instance {
+        var epoll: Int32 = -1
+        var process: Int32 = 0
+        var socket: Int32 = -1
+    }
+    nonisolated(unsafe) private static var instances = InlineArray<8, Instance>(repeating: Instance())
+
+    /// Why it is over.
+    enum Outcome {
+        /// Look again.
+        case mayBeThere
+        case timedOut
+        /// `errno` says why: EINTR.
+        case failed
+    }
+
+    /// Waits up to `timeout` milliseconds; below 0: without end. Beats meanwhile.
+    static func wait(_ binding: Int, _ fd: Int32, timeout: Int) -> Outcome {
+        let epoll = instance(binding, fd)
+        guard epoll >= 0 else { return .failed }
+        let place = Shared.bindings + binding
+        var left = timeout
+        place.pointee.sleepers.add(1, ordering: .sequentiallyConsistent)
+        defer { place.pointee.sleepers.subtract(1, ordering: .sequentiallyConsistent) }
+        while true {
+            Beat.slowly()
+            // Whoever came before this process was counted as one that sleeps has woken nobody.
+            if mayHaveSome(binding) { return .mayBeThere }
+            let slice = left < 0 || left > Beat.interval ? Beat.interval : left
+            var event = epoll_event()
+            let count = Real.functions.pointee.epollPwait(epoll, &event, 1, Int32(slice), nil)
+            if count < 0 { return .failed }
+            if count > 0 {
+                if Shared.queueCount > 0 { Shared.queues[0].count(FASTPATH_CONSUMER_WAKEUPS) }
+                if event.data.u32 == 1 { place.pointee.calm() }
+                return .mayBeThere
+            }
+            if left >= 0 {
+                left -= slice
+                if left <= 0 { return .timedOut }
+            }
+        }
+    }
+
+    /// Is there something in a ring? A hint, without a lock.
+    @inline(__always)
+    static func mayHaveSome(_ binding: Int) -> Bool {
+        for number in 0..<Shared.queueCount where Shared.queues[number].mayHave(binding) { return true }
+        return false
+    }
+
+    /// This process's own, made when it first waits: one that was made before a fork would be its parent's too.
+    private static func instance(_ binding: Int, _ fd: Int32) -> Int32 {
+        let process = getpid()
+        let present = instances[binding]
+        if present.process == process, present.socket == fd { return present.epoll }
+        if present.process == process, present.epoll >= 0 { _ = fastpath_close(present.epoll) }
+        let epoll = Descriptors.hide(epoll_create1(Int32(EPOLL_CLOEXEC)))
+        instances[binding] = Instance(epoll: epoll, process: process, socket: fd)
+        guard epoll >= 0 else { return -1 }
+        let events = EPOLLIN.rawValue | EPOLLEXCLUSIVE.rawValue
+        add(fd, to: epoll, events, mark: 0)
+        add(Shared.bindings[binding].wakeup, to: epoll, events, mark: 1)
+        for number in 0..<Shared.queueCount { add(Shared.queues[number].socket.fd, to: epoll, events, mark: 2) }
+        Readers.register(process)
+        return epoll
+    }
+
+    private static func add(_ fd: Int32, to epoll: Int32, _ events: UInt32, mark: UInt32) {
+        var event = epoll_event()
+        event.events = events
+        event.data.u32 = mark
+        _ = Real.functions.pointee.epollCtl(epoll, EPOLL_CTL_ADD, fd, &event)
+    }
+}
+
+/// The processes that read, for `vos-fastpath sockets`.
+enum Readers {
+    nonisolated(unsafe) private static var known: Int32 = 0
+
+    static func register(_ process: Int32) {
+        guard known != process else { return }
+        known = process
+        for number in 0..<Shared.queueCount {
+            guard let consumer = Shared.queues[number].consumer else { continue }
+            withUnsafeMutableBytes(of: &consumer.pointee.pids) { bytes in
+                let places = bytes.assumingMemoryBound(to: UInt32.self)
+                for place in 0..<Int(FASTPATH_CONSUMER_PIDS) {
+                    let present = Int32(bitPattern: places[place])
+                    if present == process { break }
+                    // A place of a process that is gone is free again.
+                    guard present == 0 || kill(present, 0) != 0 && fastpath_errno() == ESRCH else { continue }
+                    places[place] = UInt32(bitPattern: process)
+                    break
+                }
+            }
+        }
+    }
+}
