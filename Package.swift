@@ -27,7 +27,7 @@ let package = Package(
         .target(name: "FastpathAFXDP", dependencies: ["CLinux"]),
         // Into other programs, so without a runtime: Sockets/ is FastpathAFXDP's.
         .target(
-            name: "FastpathPreload", dependencies: ["CFastpathABI", "CPreload"],
+            name: "FastpathPreload", dependencies: ["CFastpathABI", "CPreload"], exclude: ["exports.map"],
             swiftSettings: [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked"])],
             linkerSettings: [
                 .unsafeFlags(["-Xlinker", "--version-script=Sources/FastpathPreload/exports.map", "-Xlinker", "--gc-sections"])

@@ -50,7 +50,8 @@ static inline int fastpath_append_to(const char *path)
 	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
 }
 
-static inline long fastpath_send_to(int fd, const void *bytes, size_t count, const void *address, socklen_t length)
+static inline long fastpath_send_to(int fd, const void *bytes, size_t count, const void *address,
+				    socklen_t length)
 {
 	return sendto(fd, bytes, count, MSG_DONTWAIT, (const struct sockaddr *)address, length);
 }

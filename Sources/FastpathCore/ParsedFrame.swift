@@ -10,7 +10,7 @@ enum SourceAddress: Hashable {
 }
 
 /// Where a datagram goes: an address and a port.
-public struct Endpoint: Hashable, Sendable {
+public struct UDPEndpoint: Hashable, Sendable {
     public var address: IPPrefix
     public var port: UInt16
 
@@ -23,7 +23,7 @@ public struct Endpoint: Hashable, Sendable {
 /// A UDP datagram to a SIP port, with its payload as the receiver would see it.
 struct SIPDatagram {
     var source: SourceAddress
-    var destination: Endpoint
+    var destination: UDPEndpoint
     /// Host byte order.
     var sourcePort: Int
     /// Is it the first fragment of several?
@@ -145,7 +145,7 @@ private struct FrameReader {
         let end = min(udp + number(udp + 4), end, frame.count)
         return .datagram(
             SIPDatagram(
-                source: source, destination: Endpoint(destination, UInt16(number(udp + 2))), sourcePort: number(udp),
+                source: source, destination: UDPEndpoint(destination, UInt16(number(udp + 2))), sourcePort: number(udp),
                 isFragment: isFragment, payload: frame[start..<max(start, end)]))
     }
 

@@ -6,7 +6,7 @@ public struct RegisteredConsumer: Hashable, Sendable {
     /// When it was last willing to read: microseconds of the boot-time clock, not 0.
     public var beat: UInt64
     /// What it takes datagrams for, at most ``endpointLimit``.
-    public var endpoints: [Endpoint]
+    public var endpoints: [UDPEndpoint]
     /// Bytes of the longest frame that it takes.
     public var longest: Int
 
@@ -21,14 +21,14 @@ public struct RegisteredConsumer: Hashable, Sendable {
         case unwanted
     }
 
-    public init(beat: UInt64, endpoints: [Endpoint], longest: Int = 65_535) {
+    public init(beat: UInt64, endpoints: [UDPEndpoint], longest: Int = 65_535) {
         self.beat = beat
         self.endpoints = endpoints
         self.longest = longest
     }
 
     /// Nil where it takes a frame of `length` bytes to `destination`.
-    func refusal(of destination: Endpoint, length: Int, now: UInt64) -> Refusal? {
+    func refusal(of destination: UDPEndpoint, length: Int, now: UInt64) -> Refusal? {
         if Int64(bitPattern: now &- beat) > Self.beatLimit { return .stale }
         if length > longest { return .tooLong }
         return endpoints.contains(destination) ? nil : .unwanted

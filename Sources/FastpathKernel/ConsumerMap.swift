@@ -63,7 +63,7 @@ public final class ConsumerMap {
     }
 }
 
-extension Endpoint {
+extension UDPEndpoint {
     /// As the program compares it.
     var abi: fastpath_endpoint {
         let isIPv6 = address.family == .ipv6

@@ -103,10 +103,10 @@ extension FrameRow {
     private mutating func readConsumer(_ words: [String]) throws {
         guard words.count >= 2, words.count.isMultiple(of: 2), let age = UInt64(words[0]), let longest = Int(words[1])
         else { throw FixtureError(text: "consumer: \(words)") }
-        var endpoints: [Endpoint] = []
+        var endpoints: [UDPEndpoint] = []
         for place in stride(from: 2, to: words.count, by: 2) {
             guard let port = UInt16(words[place + 1]) else { throw FixtureError(text: "port: \(words[place + 1])") }
-            endpoints.append(Endpoint(try IPPrefix(words[place]), port))
+            endpoints.append(UDPEndpoint(try IPPrefix(words[place]), port))
         }
         consumer = RegisteredConsumer(beat: now - age, endpoints: endpoints, longest: longest)
         hasSocket = true

@@ -219,7 +219,7 @@ struct fastpath_endpoint {
 	uint64_t tail; /* FASTPATH_ENDPOINT_TAIL; 0: a free place */
 };
 
-#define FASTPATH_ENDPOINT_TAIL(port, is_ipv6) \
+#define FASTPATH_ENDPOINT_TAIL(port, is_ipv6)                                                                \
 	((uint64_t)1 << 32 | (uint64_t)((is_ipv6) != 0) << 16 | (uint16_t)(port))
 
 /*
@@ -242,7 +242,8 @@ enum fastpath_consumer_count {
 };
 
 struct fastpath_consumer {
-	/* Microseconds of the boot-time clock when it was last willing to read; 0: it has registered nothing. */
+	/* Microseconds of the boot-time clock when it was last willing to read; 0: it has registered nothing.
+	 */
 	uint64_t beat;
 	uint32_t endpoint_count; /* places in use, free ones among them */
 	uint32_t longest;	 /* bytes of the longest frame that it takes */
