@@ -31,6 +31,7 @@ POLICY_MAP(policy_root6, struct fastpath_policy_lengths6);
 POLICY_MAP(policy_index, struct fastpath_policy_bucket);
 POLICY_MAP(policy_records, struct fastpath_policy_record);
 
+#include "atomic.h"
 #include "clock.h"
 
 struct policy_answer {
@@ -281,12 +282,7 @@ static __always_inline void policy_count_hit(__u32 number)
 
 	if (!record)
 		return;
-		/* Without the value from before, so that Linux 5.10 knows the instruction. */
-#ifdef __bpf__
-	asm volatile("lock *(u64 *)(%0 + 0) += %1" : : "r"(&record->hits), "r"(1ULL) : "memory");
-#else
-	record->hits++;
-#endif
+	add_atomically(&record->hits, 1);
 	second = clock_second();
 	/* A store a second, not one a packet. */
 	if (record->last_hit != second)

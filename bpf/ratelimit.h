@@ -102,8 +102,7 @@ static __always_inline bool budget_is_used_up(__u64 now)
 		*(volatile __u64 *)due = now;
 	else if (*(volatile __u64 *)due - now > settings.budget.tolerance)
 		return true;
-	/* Other CPUs add to it as well. */
-	__sync_fetch_and_add(due, settings.budget.interval);
+	add_atomically(due, settings.budget.interval);
 	return false;
 }
 
