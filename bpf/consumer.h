@@ -10,36 +10,78 @@
 /* Of one queue on one CPU at a time, as a driver has it: no lock. */
 #define COUNT_FOR_CONSUMER(consumer, what) ((consumer)->what += 1)
 
-/* Has a consumer registered the address and the port (enum fastpath_endpoint_tail)? */
-static __always_inline int has_endpoint(const struct fastpath_consumer *consumer, __u64 high, __u64 low,
-					__u64 tail)
+/* Has the consumer of a queue registered the address and the port (FASTPATH_ENDPOINT_TAIL)? 1 or 0. */
+ON_ITS_OWN int has_endpoint(__u32 queue, __u64 high, __u64 low, __u64 tail)
 {
-	__u32 count = consumer->endpoint_count;
+	const struct fastpath_consumer *consumer = bpf_map_lookup_elem(&xsk_consumers, &queue);
+	__u32 count;
 
+	if (!consumer)
+		return 0;
+	count = consumer->endpoint_count;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < FASTPATH_CONSUMER_ENDPOINTS && i < count; i++) {
 		const struct fastpath_endpoint *endpoint = &consumer->endpoints[i];
+		/* The tail is written last, and taken away first. In one number, for one way through the
+		 * loop. */
+		__u64 wrong = (*(const volatile __u64 *)&endpoint->tail ^ tail) | (endpoint->high ^ high) |
+			      (endpoint->low ^ low);
 
-		/* The tail is written last, and taken away first. */
-		if (*(const volatile __u64 *)&endpoint->tail == tail && endpoint->high == high &&
-		    endpoint->low == low)
+		if (!wrong)
 			return 1;
 	}
 	return 0;
 }
 
+/* Has the consumer registered where a frame goes? Read anew: this way is rare, and what is carried here would
+ * be carried by every packet. */
+ON_ITS_OWN int has_destination(struct xdp_md *ctx, __u32 queue, __u32 payload_offset)
+{
+	__be16 types[5], type, port_copy;
+	const __be16 *found = frame_bytes(ctx, 12, sizeof(types), types), *port;
+	__u32 offset = sizeof(struct ethhdr);
+	__be32 copy[4];
+	const __be32 *words;
+	bool is_ipv6;
+
+	if (!found)
+		return 0;
+	type = found[0];
+	if (is_tag(type)) {
+		type = found[2];
+		offset += 4;
+		if (is_tag(type)) {
+			type = found[4];
+			offset += 4;
+		}
+	}
+	/* The UDP header's third and fourth byte; the bound is to be known of the number that is used. */
+	port = frame_bytes(ctx, opaque(payload_offset - 6) & LARGEST_OFFSET, sizeof(*port), &port_copy);
+	if (!port)
+		return 0;
+	/* Of IPv4 the last 16 bytes of the fixed header: one look for both families. */
+	is_ipv6 = type != bpf_htons(ETHERTYPE_IPV4);
+	offset += is_ipv6 ? __builtin_offsetof(struct ipv6hdr, daddr) : __builtin_offsetof(struct iphdr, id);
+	words = frame_bytes(ctx, opaque(offset) & LARGEST_OFFSET, sizeof(copy), copy);
+	if (!words)
+		return 0;
+	if (!is_ipv6)
+		return has_endpoint(queue, bpf_ntohl(words[3]), 0,
+				    FASTPATH_ENDPOINT_TAIL(bpf_ntohs(*port), 0));
+	return has_endpoint(queue, (__u64)bpf_ntohl(words[0]) << 32 | bpf_ntohl(words[1]),
+			    (__u64)bpf_ntohl(words[2]) << 32 | bpf_ntohl(words[3]),
+			    FASTPATH_ENDPOINT_TAIL(bpf_ntohs(*port), 1));
+}
+
 /*
- * Does the consumer of the packet's queue take it? 1 or 0. `destination`: where
- * in the frame its address is; `port`: in network byte order. Who has
- * registered nothing (another program's consumer) takes everything.
+ * Does the consumer of the packet's queue take it? Who has registered nothing
+ * (another program's consumer) takes everything. 1 or 0.
  */
-ON_ITS_OWN int is_taken(struct xdp_md *ctx, __u32 destination, __u32 port, __u32 is_ipv6)
+ON_ITS_OWN int is_taken(struct xdp_md *ctx, __u32 payload_offset)
 {
 	__u32 queue = ctx->rx_queue_index;
 	struct fastpath_consumer *consumer = bpf_map_lookup_elem(&xsk_consumers, &queue);
-	__u64 beat, high, low = 0;
-	const __be32 *address;
-	__be32 copy[4];
+	__u64 beat;
 
 	if (!consumer)
 		return 1;
@@ -55,21 +97,7 @@ ON_ITS_OWN int is_taken(struct xdp_md *ctx, __u32 destination, __u32 port, __u32
 		COUNT_FOR_CONSUMER(consumer, too_long);
 		return 0;
 	}
-	if (destination > LARGEST_OFFSET)
-		return 0; /* cannot be */
-	if (is_ipv6) {
-		address = frame_bytes(ctx, destination, 16, copy);
-		if (!address)
-			return 0;
-		high = (__u64)bpf_ntohl(address[0]) << 32 | bpf_ntohl(address[1]);
-		low = (__u64)bpf_ntohl(address[2]) << 32 | bpf_ntohl(address[3]);
-	} else {
-		address = frame_bytes(ctx, destination, 4, copy);
-		if (!address)
-			return 0;
-		high = bpf_ntohl(address[0]);
-	}
-	if (has_endpoint(consumer, high, low, FASTPATH_ENDPOINT_TAIL(bpf_ntohs(port), is_ipv6)))
+	if (has_destination(ctx, queue, payload_offset))
 		return 1;
 	COUNT_FOR_CONSUMER(consumer, unwanted);
 	return 0;

@@ -16,9 +16,8 @@ struct source {
 struct ip_packet {
 	struct source source;
 	bool is_fragment;
-	__u32 destination_offset; /* of the address; bytes from the start of the frame */
-	__u32 udp_offset;	  /* bytes from the start of the frame, at most LARGEST_OFFSET */
-	__s32 left;		  /* bytes of the packet from there on, as its header claims */
+	__u32 udp_offset; /* bytes from the start of the frame, at most LARGEST_OFFSET */
+	__s32 left;	  /* bytes of the packet from there on, as its header claims */
 };
 
 /* A UDP datagram to a SIP port, or the first fragment of one. */
@@ -26,11 +25,9 @@ struct sip_datagram {
 	struct source source;
 	bool is_fragment;
 	bool has_no_source_port; /* it is 0 */
-	__be16 destination_port;
-	__u32 destination_offset; /* of the address it goes to; bytes from the start of the frame */
-	__u32 payload_offset;	  /* bytes from the start of the frame */
-	__s32 payload_length; /* bytes, as the headers claim: the frame may hold fewer; below 0 for none */
-	__u32 kinds;	      /* what the lists say of the source: FASTPATH_POLICY_BLOCK and so on */
+	__u32 payload_offset;	 /* bytes from the start of the frame */
+	__s32 payload_length;	 /* bytes, as the headers claim: the frame may hold fewer; below 0 for none */
+	__u32 kinds;		 /* what the lists say of the source: FASTPATH_POLICY_BLOCK and so on */
 	enum fastpath_class class;
 };
 

@@ -200,8 +200,7 @@ static __always_inline enum fastpath_reason redirect(struct xdp_md *ctx, __u64 o
 
 	if (!bpf_map_lookup_elem(&xsks_map, &queue))
 		return FASTPATH_REASON_PASSED;
-	if (IS_ON(on, CONSUMERS) &&
-	    !is_taken(ctx, sip->destination_offset, sip->destination_port, sip->source.is_ipv6))
+	if (IS_ON(on, CONSUMERS) && !is_taken(ctx, sip->payload_offset))
 		return FASTPATH_REASON_PASSED;
 	/* The slot may have emptied since: the helper then answers with its last argument. */
 	return bpf_redirect_map(&xsks_map, queue, XDP_PASS) == XDP_REDIRECT ? FASTPATH_REASON_REDIRECTED

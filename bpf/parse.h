@@ -7,10 +7,6 @@
 #ifndef FASTPATH_PARSE_H
 #define FASTPATH_PARSE_H
 
-#define ETHERTYPE_IPV4	     0x0800
-#define ETHERTYPE_IPV6	     0x86dd
-#define ETHERTYPE_8021Q	     0x8100
-#define ETHERTYPE_8021AD     0x88a8
 #define FRAGMENT_OFFSET_MASK 0x1fff
 #define MORE_FRAGMENTS	     0x2000
 
@@ -44,18 +40,12 @@ static __always_inline enum fastpath_reason parse_ipv4(__u64 on, __u32 offset, c
 	if (ip->frag_off & bpf_htons(FRAGMENT_OFFSET_MASK))
 		return judge_later_fragment(on, &packet->source);
 	packet->is_fragment = ip->frag_off & bpf_htons(MORE_FRAGMENTS);
-	packet->destination_offset = offset + __builtin_offsetof(struct iphdr, daddr);
 	packet->udp_offset = offset + header_length;
 	packet->left = (__s32)bpf_ntohs(ip->tot_len) - (__s32)header_length;
 	return FASTPATH_REASON_PASSED;
 }
 
 #include "parse_ipv6.h"
-
-static __always_inline bool is_tag(__be16 type)
-{
-	return type == bpf_htons(ETHERTYPE_8021Q) || type == bpf_htons(ETHERTYPE_8021AD);
-}
 
 #include "unfiltered.h"
 
@@ -68,7 +58,6 @@ static __always_inline bool forget_family(struct ip_packet *packet)
 	packet->source.is_ipv6 = forget(packet->source.is_ipv6, unknown) & 1;
 	packet->is_fragment = forget(packet->is_fragment, unknown) & 1;
 	packet->left = forget(packet->left, unknown);
-	packet->destination_offset = forget(packet->destination_offset, unknown);
 	packet->udp_offset = offset;
 	return offset <= LARGEST_OFFSET;
 }
@@ -104,9 +93,7 @@ static __always_inline enum fastpath_reason judge_udp(struct xdp_md *ctx, __u64 
 		length = packet->left;
 	sip.source = packet->source;
 	sip.has_no_source_port = udp->source == 0;
-	sip.destination_port = udp->dest;
 	sip.is_fragment = packet->is_fragment;
-	sip.destination_offset = packet->destination_offset;
 	sip.payload_offset = offset + sizeof(*udp);
 	sip.payload_length = length - (__s32)sizeof(*udp);
 	note_datagram(on, &sip);

@@ -112,7 +112,6 @@ static __always_inline enum fastpath_reason parse_ipv6(struct xdp_md *ctx, __u64
 		return FASTPATH_REASON_IGNORED;
 	source.high = bpf_be64_to_cpu(*(const __be64 *)&ip->saddr.in6_u.u6_addr8[0]);
 	source.low = bpf_be64_to_cpu(*(const __be64 *)&ip->saddr.in6_u.u6_addr8[8]);
-	packet->destination_offset = offset + __builtin_offsetof(struct ipv6hdr, daddr);
 	offset += sizeof(*ip);
 	payload_length = bpf_ntohs(ip->payload_len);
 	/* With extension headers or without: one way for both. */

@@ -220,7 +220,7 @@ struct fastpath_endpoint {
 };
 
 #define FASTPATH_ENDPOINT_TAIL(port, is_ipv6)                                                                \
-	((uint64_t)1 << 32 | (uint64_t)((is_ipv6) != 0) << 16 | (uint16_t)(port))
+	((uint64_t)1 << 32 | (uint64_t)(is_ipv6) << 16 | (uint16_t)(port))
 
 /*
  * What a consumer counts: X(NAME, name, label). In packets, but for wakeups.
