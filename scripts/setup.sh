@@ -7,7 +7,7 @@ set -euo pipefail
 build=(bpftool libbpf-dev libelf-dev zlib1g-dev libpcap-dev libsqlite3-dev pkg-config make binutils)
 lab=(iproute2 ethtool kamailio sip-tester sipvicious nftables ipset iptables openssh-server openssh-client util-linux jq tcpdump tshark)
 check=(shellcheck clang-format-14)
-packaging=(systemd python3 strace) # checked with, never started
+packaging=(systemd docker-compose python3 strace) # checked with, never started
 
 missing=()
 for package in "${build[@]}" "${lab[@]}" "${check[@]}" "${packaging[@]}"; do
