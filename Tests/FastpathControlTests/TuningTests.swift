@@ -232,6 +232,17 @@ import Testing
         root.beforeMove = { _ in }
     }
 
+    /// Cut off in the middle, the way back is open.
+    @Test func whatWasBeforeIsRememberedFirst() throws {
+        var remembered: [Int] = []
+        root.beforeMove = { [root] _ in remembered.append(try root.record.read().threads.count) }
+        _ = try root.tuning().pin([100, 200], to: CPUSet([4]), dryRun: false)
+        #expect(remembered == [4, 4, 4, 4])
+        _ = try root.tuning().unpin([], dryRun: false)
+        #expect(remembered.suffix(4) == [4, 4, 4, 4])
+        root.beforeMove = { _ in }
+    }
+
     @Test func aDryRunMovesAndRemembersNothing() throws {
         let report = try root.tuning().pin([100], to: CPUSet([4]), dryRun: true)
         #expect(report.pinned == [PinnedProcess(process: 100, threads: 3, before: CPUSet(0...7), now: CPUSet([4]))])

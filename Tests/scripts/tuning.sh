@@ -93,6 +93,29 @@ kill "$tuning_process"
 wait "$tuning_process" 2> /dev/null
 tuning_process=
 
+# Whoever is not root may pin a process of his own, and is told that nothing is remembered.
+as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all)
+"${as_nobody[@]}" sleep 60 &
+tuning_process=$!
+sleep 0.2 # until it is nobody's
+"${as_nobody[@]}" "$real_command" tune pin --cpus "$first_cpu" "$tuning_process" > "$work/out" 2> "$work/err"
+is "pin, not root: a process of one's own" "0 process $tuning_process runs on CPUs $first_cpu" "$? $(< "$work/out")"
+contains "pin, not root: nothing is remembered" "warning: --undo will not know" "$(< "$work/err")"
+"${as_nobody[@]}" "$real_command" tune show > "$work/out" 2> "$work/err"
+is "show, not root" "0 " "$? $(< "$work/err")"
+kill "$tuning_process"
+wait "$tuning_process" 2> /dev/null
+sleep 60 &
+tuning_process=$!
+"${as_nobody[@]}" "$real_command" tune pin --cpus "$first_cpu" "$tuning_process" > "$work/out" 2> "$work/err"
+is "pin, not root: a process of another's" "1 " "$? $(< "$work/out")"
+is "pin, not root: it was left alone" "$before" "$(allowed "$tuning_process")"
+"${as_nobody[@]}" "$real_command" tune busy-poll > "$work/out" 2> "$work/err"
+is "busy polling, not root" "1 " "$? $(< "$work/out")"
+kill "$tuning_process"
+wait "$tuning_process" 2> /dev/null
+tuning_process=
+
 others=$(grep -lx opensips /proc/[0-9]*/comm 2> /dev/null)
 is "pin: no opensips of others runs here, to be left alone" "" "$others"
 if [ -z "$others" ]; then

@@ -38,23 +38,42 @@ extension Output {
         }
         table(domains)
         line()
+        if !report.interfaces.isEmpty {
+            var interfaces = Table([.left("INTERFACE"), .right("INTERRUPTS"), .left("CPUS")])
+            for interface in report.interfaces {
+                interfaces.add([
+                    Styled(interface.name, .bold), Styled("\(interface.interrupts.count)"),
+                    Styled(interface.interrupts.isEmpty ? "-" : "\(interface.cpus)"),
+                ])
+            }
+            table(interfaces)
+            line()
+        }
+        showSettings(report.settings)
+        line()
+        showServers(report.servers)
+    }
+
+    private func showSettings(_ rows: [TuningReport.Setting]) {
         var settings = Table([.left("SETTING"), .right("MICROSECONDS"), .right("BEFORE")])
-        for row in report.settings {
+        for row in rows {
             settings.add([
                 Styled(row.setting.key), Styled(row.now.map { "\($0)" } ?? "-"),
                 Styled(row.before.map { "\($0)" } ?? "-"),
             ])
         }
         table(settings)
-        line()
-        guard !report.servers.isEmpty else {
+    }
+
+    private func showServers(_ rows: [TuningReport.Server]) {
+        guard !rows.isEmpty else {
             line("No SIP server runs here that is called \(Tuning.servers.joined(separator: ", ")).")
             return
         }
         var servers = Table([
             .left("SERVER"), .right("PROCESS"), .right("THREADS"), .left("CPUS"), .left("BEFORE"),
         ])
-        for server in report.servers {
+        for server in rows {
             servers.add([
                 Styled(printable(server.name.utf8), .bold), Styled("\(server.process)"), Styled("\(server.threads)"),
                 Styled("\(server.cpus)"), Styled(server.before?.description ?? "-"),
