@@ -57,7 +57,9 @@ let package = Package(
             name: "FastpathCommandsTests",
             dependencies: ["FastpathCommands", "FastpathControl", "FastpathCore", "FastpathKernel", "FastpathLab"]),
         .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
-        .testTarget(name: "FastpathControlTests", dependencies: ["FastpathCore", "FastpathControl", "FastpathStore"]),
+        .testTarget(
+            name: "FastpathControlTests",
+            dependencies: ["FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore"]),
         .testTarget(name: "FastpathBenchTests", dependencies: ["FastpathBench", "FastpathCore"]),
 
         // The packet path and whole hosts: as root.

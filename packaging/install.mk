@@ -6,8 +6,8 @@ SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
 
 .PHONY: install uninstall
 
-install: all ## Install below PREFIX (/usr/local): command, object, scripts, man pages, completions
-	@packaging/install.sh '$(DESTDIR)$(PREFIX)' '$(DESTDIR)$(SYSCONFDIR)'
+install: all ## Install below PREFIX (/usr/local): command, object, scripts, systemd unit, man pages, completions
+	@packaging/install.sh '$(DESTDIR)$(PREFIX)' '$(DESTDIR)$(SYSCONFDIR)' '$(PREFIX)'
 
 uninstall: ## Remove exactly what install put there
 	@packaging/install.sh --remove '$(DESTDIR)$(PREFIX)' '$(DESTDIR)$(SYSCONFDIR)'

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# packaging/install.sh [--remove] ROOT ETC
+# packaging/install.sh [--remove] ROOT ETC [PREFIX]
 # What `make install` and `make uninstall` do, after `make`: ROOT is $(DESTDIR)$(PREFIX), ETC
-# the place of configuration files. What was put there is listed in
-# ROOT/lib/vos-fastpath/installed-files, so that exactly that is removed again, by a later version too. The configuration
+# the place of configuration files, PREFIX where systemd finds the command later (ROOT without it). What was put there is
+# listed in ROOT/lib/vos-fastpath/installed-files, so that exactly that is removed again, by a later version too. The configuration
 # is the operator's: one that is there is not overwritten, and one that was changed is not removed.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -27,6 +27,8 @@ case ${2:-} in
         exit 1
         ;;
 esac
+prefix=${3:-$root}
+prefix=${prefix%/}
 list=$root/lib/vos-fastpath/installed-files
 example=$root/share/vos-fastpath/config.toml
 configuration=$etc/vos-fastpath/config.toml
@@ -67,6 +69,20 @@ mapfile -t scripts < <(grep -l '^# Usage:' scripts/*.sh) # those without are for
 put 755 bin build/vos-fastpath
 put 644 lib/vos-fastpath build/sip_logic.bpf.o
 put 644 share/vos-fastpath packaging/config.toml
+put 755 lib/vos-fastpath packaging/systemd/systemd-stop
+put 644 lib/systemd/system packaging/systemd/vos-fastpath@.service
+put 644 share/vos-fastpath/systemd/opensips.service.d packaging/systemd/opensips.service.d/vos-fastpath.conf
+# They are written for /usr.
+place() { # FILE PREFIX
+    local text
+    text=$(< "$1")
+    text=${text//\/usr\/bin\//"$2"/bin/}
+    printf '%s\n' "${text//\/usr\/lib\//"$2"/lib/}" > "$1"
+}
+place "$stage/root/lib/vos-fastpath/systemd-stop" "$prefix"
+for file in "$stage"/root/lib/systemd/system/*.service "$stage"/root/share/vos-fastpath/systemd/*/*.conf; do
+    place "$file" "${prefix//%/%%}" # which systemd would read as a specifier
+done
 put 755 share/vos-fastpath/scripts "${scripts[@]}"
 put 644 share/vos-fastpath/scripts scripts/lib.sh
 install -d "$stage"/root/share/{man/man8,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}

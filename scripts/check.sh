@@ -25,7 +25,7 @@ sources=(bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/inc
     fuzz/*.c fuzz/shim/*.h fuzz/shim/bpf/*.h) # as in 'make fmt'
 check "C's formatting (mend it with 'make fmt')" clang-format-14 --dry-run -Werror "${sources[@]}"
 
-mapfile -t programs < <(grep -lE '^#!/bin/(ba)?sh' scripts/*.sh packaging/* Tests/run Tests/scripts/* Tests/kernels/run fuzz/run .ci/run)
+mapfile -t programs < <(grep -d skip -lE '^#!/bin/(ba)?sh' scripts/*.sh packaging/* packaging/systemd/* Tests/run Tests/scripts/* Tests/kernels/run fuzz/run .ci/run)
 for program in "${programs[@]}"; do
     check "$program has a run bit" test -x "$program"
 done

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: enable_busy_poll.sh [-u MICROSECONDS]
 # Lets poll and select look at the NIC's queue themselves for up to so many microseconds before they sleep: sets
-# net.core.busy_poll, to 50 without the option, and prints how to keep it over a reboot. 0 turns it off.
+# net.core.busy_poll, to 50 without the option, and prints how to keep it over a reboot. 0 turns it off;
+# `vos-fastpath tune busy-poll --restore` puts back what was set before.
 # Exit codes: 0 set; 1 wrong arguments, or the kernel refused.
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -15,9 +16,4 @@ if [ "${1:-}" = -u ] && [ $# = 2 ]; then
     shift 2
 fi
 [ $# = 0 ] || usage_error "it takes no arguments but -u MICROSECONDS."
-[[ $microseconds =~ ^[0-9]{1,6}$ ]] || usage_error "'$microseconds' is no number of microseconds."
-
-setting=net.core.busy_poll=$((10#$microseconds))
-PATH=$PATH:/usr/sbin:/sbin
-sysctl -w "$setting" || fail "sysctl failed: this takes root, the host's own network namespace, and CONFIG_NET_RX_BUSY_POLL."
-echo "To keep it over a reboot: echo $setting > /etc/sysctl.d/60-vos-fastpath.conf"
+fastpath tune busy-poll "--poll=$microseconds"

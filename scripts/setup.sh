@@ -7,9 +7,10 @@ set -euo pipefail
 build=(bpftool libbpf-dev libelf-dev zlib1g-dev libpcap-dev libsqlite3-dev pkg-config make binutils)
 lab=(iproute2 ethtool kamailio sip-tester sipvicious nftables ipset iptables openssh-server openssh-client util-linux jq tcpdump tshark)
 check=(shellcheck clang-format-14)
+packaging=(systemd docker-compose python3 strace) # checked with, never started
 
 missing=()
-for package in "${build[@]}" "${lab[@]}" "${check[@]}"; do
+for package in "${build[@]}" "${lab[@]}" "${check[@]}" "${packaging[@]}"; do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
 done
 

@@ -31,10 +31,14 @@ public struct Instance: Hashable, Sendable {
     /// The folder of the record.
     public var stateFolder: String { "/var/lib/vos-fastpath\(suffix)" }
     public var databasePath: String { "\(stateFolder)/policy.db" }
+    /// What the host's settings were before they were tuned.
+    public var tuningPath: String { "\(stateFolder)/tuning" }
     /// Where the configuration is looked for when nobody names a file.
     public var configurationPath: String { "/etc/vos-fastpath\(suffix)/config.toml" }
     /// Held by whoever reads the program's samples.
     public var samplesLockPath: String { "/run/vos-fastpath\(suffix).samples.lock" }
+    /// Held while a command changes that.
+    public var tuningLockPath: String { "/run/vos-fastpath\(suffix).tuning.lock" }
     /// Held while a command changes something; its content names an operation that was cut off.
     public var lockPath: String { "/run/vos-fastpath\(suffix).lock" }
 }

@@ -270,11 +270,16 @@ extension EndToEndTests {
             let setting = "/proc/sys/net/core/busy_poll"
             let before = try Text.read(setting)
             defer { try? Text.write(before, to: setting) }
-            let here = Edge(instance: "")
+            // What was set before is remembered, and not in this machine's own state.
+            let here = Edge()
+            try here.clear()
+            defer { try? here.clear() }
             let ran = try here.shell("scripts/enable_busy_poll.sh").requireDone()
             #expect(try Text.read(setting) == "50\n")
             #expect(
                 ran.output.contains("net.core.busy_poll") && ran.output.contains("/etc/sysctl.d/"), "the hint: \(ran)")
+            try here.done("tune", "busy-poll", "--restore")
+            #expect(try Text.read(setting) == before)
             try Sandbox.with { sandbox in
                 // A network of its own has no such setting.
                 let refused = try sandbox.script("enable_busy_poll.sh")

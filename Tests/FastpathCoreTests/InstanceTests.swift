@@ -8,6 +8,7 @@ import Testing
         #expect(instance.pinRoot == "/sys/fs/bpf/vos-fastpath")
         #expect(instance.databasePath == "/var/lib/vos-fastpath/policy.db")
         #expect(instance.lockPath == "/run/vos-fastpath.lock")
+        #expect(instance.tuningPath == "/var/lib/vos-fastpath/tuning")
         #expect(instance.configurationPath == "/etc/vos-fastpath/config.toml")
     }
 

@@ -50,6 +50,7 @@ struct Edge {
     var stateFolder: String { "/var/lib/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") }
     var configurationFolder: String { "/etc/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") }
     var lockPath: String { "/run/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") + ".lock" }
+    var tuningLockPath: String { "/run/vos-fastpath" + (instance.isEmpty ? "" : "-\(instance)") + ".tuning.lock" }
 
     /// Runs it with any outcome.
     func run(_ arguments: [String], timeout: Duration = .seconds(60)) throws -> Ran {
@@ -104,7 +105,7 @@ struct Edge {
         for interface in namesInFolder("\(pinRoot)/interfaces") {
             try Shell.run(["rm", "-rf", "--", "\(pinRoot)/interfaces/\(interface)"])
         }
-        try Shell.run(["rm", "-rf", "--", pinRoot, stateFolder, lockPath, configurationFolder])
+        try Shell.run(["rm", "-rf", "--", pinRoot, stateFolder, lockPath, tuningLockPath, configurationFolder])
     }
 }
 
