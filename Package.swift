@@ -28,9 +28,14 @@ let package = Package(
         // Into other programs, so without a runtime: Sockets/ is FastpathAFXDP's.
         .target(
             name: "FastpathPreload", dependencies: ["CFastpathABI", "CPreload"], exclude: ["exports.map"],
-            swiftSettings: [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked"])],
+            swiftSettings: [
+                .enableExperimentalFeature("Embedded"),
+                .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked"]),
+            ],
             linkerSettings: [
-                .unsafeFlags(["-Xlinker", "--version-script=Sources/FastpathPreload/exports.map", "-Xlinker", "--gc-sections"])
+                .unsafeFlags([
+                    "-Xlinker", "--version-script=Sources/FastpathPreload/exports.map", "-Xlinker", "--gc-sections",
+                ])
             ]),
         .target(name: "FastpathStore", dependencies: ["FastpathCore", "CSQLite"]),
         .target(name: "FastpathControl", dependencies: ["FastpathCore", "FastpathKernel", "FastpathStore"]),

@@ -78,7 +78,9 @@ public func preloadedEpollCtl(
 public func preloadedEpollWait(
     _ epoll: Int32, _ events: UnsafeMutablePointer<epoll_event>?, _ limit: Int32, _ timeout: Int32
 ) -> Int32 {
-    guard Descriptors.isWatched(epoll) else { return Real.functions.pointee.epollPwait(epoll, events, limit, timeout, nil) }
+    guard Descriptors.isWatched(epoll) else {
+        return Real.functions.pointee.epollPwait(epoll, events, limit, timeout, nil)
+    }
     return EpollCalls.wait(epoll, events, limit, Int(timeout), nil)
 }
 
@@ -87,7 +89,9 @@ public func preloadedEpollPwait(
     _ epoll: Int32, _ events: UnsafeMutablePointer<epoll_event>?, _ limit: Int32, _ timeout: Int32,
     _ mask: UnsafePointer<sigset_t>?
 ) -> Int32 {
-    guard Descriptors.isWatched(epoll) else { return Real.functions.pointee.epollPwait(epoll, events, limit, timeout, mask) }
+    guard Descriptors.isWatched(epoll) else {
+        return Real.functions.pointee.epollPwait(epoll, events, limit, timeout, mask)
+    }
     return EpollCalls.wait(epoll, events, limit, Int(timeout), mask)
 }
 

@@ -28,7 +28,9 @@ enum Interfaces {
                 let index = withUnsafeBytes(of: &name) {
                     if_nametoindex($0.assumingMemoryBound(to: CChar.self).baseAddress.unsafelyUnwrapped)
                 }
-                if index == 0 { Takeover.warn("VOS_FASTPATH_INTERFACES names one that is not there", 0) } else {
+                if index == 0 {
+                    Takeover.warn("VOS_FASTPATH_INTERFACES names one that is not there", 0)
+                } else {
                     take(index, isAsked: true)
                 }
                 guard place[length] != 0 else { return }

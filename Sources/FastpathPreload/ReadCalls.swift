@@ -70,7 +70,9 @@ public func preloadedRecvmmsg(
     _ timeout: UnsafeMutablePointer<timespec>?
 ) -> Int32 {
     let binding = Descriptors.binding(of: fd)
-    guard binding >= 0, let messages else { return Real.functions.pointee.recvmmsg(fd, messages, limit, flags, timeout) }
+    guard binding >= 0, let messages else {
+        return Real.functions.pointee.recvmmsg(fd, messages, limit, flags, timeout)
+    }
     var end = timespec()
     clock_gettime(CLOCK_MONOTONIC, &end)
     if let timeout {

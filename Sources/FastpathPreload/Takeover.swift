@@ -131,7 +131,11 @@ enum Takeover {
                     log.add(" ")
                     log.add(cString: UnsafePointer(text))
                 }
-                if queue.pointee.socket.isZeroCopy { log.add(" (zero-copy) queues") } else { log.add(" (copy mode) queues") }
+                if queue.pointee.socket.isZeroCopy {
+                    log.add(" (zero-copy) queues")
+                } else {
+                    log.add(" (copy mode) queues")
+                }
                 if queue.pointee.consumer == nil { log.add(" (profile classic)") }
             }
             log.add(" ")

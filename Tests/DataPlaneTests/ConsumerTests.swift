@@ -36,7 +36,8 @@ import Testing
         let row = try #require(Self.rows.first { $0.consumer != nil && $0.refusal == nil })
         let twin = try Twin(row)
         let start = row.now
-        for (milliseconds, reason) in [(0, Reason.redirected), (900, .redirected), (1_001, .passed), (60_000, .passed)] {
+        for (milliseconds, reason) in [(0, Reason.redirected), (900, .redirected), (1_001, .passed), (60_000, .passed)]
+        {
             twin.setTime(start + UInt64(milliseconds) * 1_000)
             #expect(try twin.agree(on: row.frame).reason == reason, "\(milliseconds) ms")
         }

@@ -80,7 +80,9 @@ import Testing
                 // The time goes on by a second and a half for each twin, in a million frames.
                 row.consumer = RegisteredConsumer(
                     beat: row.now + UInt64.random(in: 0...800_000, using: &random),
-                    endpoints: [UDPEndpoint(try IPPrefix("192.0.2.2"), 5060), UDPEndpoint(try IPPrefix("2001:db8::2"), 5060)],
+                    endpoints: [
+                        UDPEndpoint(try IPPrefix("192.0.2.2"), 5060), UDPEndpoint(try IPPrefix("2001:db8::2"), 5060),
+                    ],
                     longest: Int.random(in: 60...1_500, using: &random))
             }
             return try Twin(row)

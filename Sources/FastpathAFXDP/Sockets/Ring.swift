@@ -1,10 +1,11 @@
+import Synchronization
+
 // SPDX-License-Identifier: Apache-2.0
 #if hasFeature(Embedded)
     import CPreload
 #else
     import CLinux
 #endif
-import Synchronization
 
 /// One of the rings that a process shares with the kernel (Documentation/networking/af_xdp.rst): one side produces
 /// slots, the other consumes them. Both indices only grow; a slot is index modulo size.
