@@ -3,15 +3,15 @@
 #define FASTPATH_ATOMIC_H
 
 /*
- * Adds to what other CPUs add to as well. Without the value from before: that
+ * Adds to a number of 64 bits that other CPUs add to as well. Without the value from before: that
  * instruction came with Linux 5.12, and compilers choose it where they can.
  */
-static __always_inline void add_atomically(__u64 *sum, __u64 number)
+static __always_inline void add_atomically(void *sum, __u64 number)
 {
 #ifdef __bpf__
 	asm volatile("lock *(u64 *)(%0 + 0) += %1" : : "r"(sum), "r"(number) : "memory");
 #else /* a host's compiler, for the fuzzer */
-	*sum += number;
+	*(__u64 *)sum += number;
 #endif
 }
 

@@ -13,13 +13,14 @@ public struct Pace: Sendable {
         self.start = start
     }
 
-    /// How many are due at `now`, at most `limit`; they count as done from here on. What could not be done in time is
-    /// made up for, but never more than 20 ms of it: a burst is no fixed rate.
-    public mutating func take(limit: Int, now: ContinuousClock.Instant = .now) -> Int {
+    /// How many are due at `now`, at most `limit`, and none below `least`; they count as done from here on. What could not
+    /// be done in time is made up for, but never more than 20 ms of it: a burst is no fixed rate.
+    public mutating func take(limit: Int, least: Int = 1, now: ContinuousClock.Instant = .now) -> Int {
         guard let rate else { return limit }
         let planned = Int((now - start) / .nanoseconds(1) * Double(rate) / 1e9)
         taken = max(taken, planned - max(1, rate / 50))
         let due = min(limit, max(0, planned - taken))
+        if due < least { return 0 }
         taken += due
         return due
     }
@@ -41,15 +42,17 @@ public struct SendLimits: Hashable, Sendable {
     }
 
     /// Calls `send` with how many packets are due, `portion` at most, until a bound is reached or `isStopping` says so.
-    /// A portion of a fixed rate is sent about every millisecond.
+    /// A portion of a fixed rate is sent every half a millisecond or later: each run of live frames makes a pool of memory
+    /// in the kernel, which has numbers for 65,533 (ENOSPC) and keeps a pool for seconds while its frames wait in sockets.
     func drive(
         portion: Int, until isStopping: () -> Bool, send: (Int) throws(Failure) -> Void
     ) throws(Failure) {
         let end = ContinuousClock.now + duration
         var pace = Pace(rate: rate)
         var left = count
+        let least = rate.map { max(1, min(portion, $0 / 2_000)) } ?? 1
         while left > 0, ContinuousClock.now < end, !isStopping() {
-            let due = pace.take(limit: min(portion, left))
+            let due = pace.take(limit: min(portion, left), least: min(least, left))
             if due == 0 {
                 Wait.pause(.microseconds(500))
                 continue

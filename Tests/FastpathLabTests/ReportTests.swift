@@ -99,6 +99,9 @@ import Testing
         #expect(pace.take(limit: 1000, now: start + .milliseconds(2)) == 7)
         // A second late: 20 ms of it are made up for.
         #expect(pace.take(limit: 100_000, now: start + .milliseconds(1002)) == 200)
+        // Less than the least is none, and is due all the same.
+        #expect(pace.take(limit: 1000, least: 6, now: start + .microseconds(1_002_500)) == 0)
+        #expect(pace.take(limit: 1000, least: 6, now: start + .microseconds(1_002_600)) == 6)
         var unbound = Pace(rate: nil, start: start)
         #expect(unbound.take(limit: 64, now: start) == 64)
     }
