@@ -30,11 +30,12 @@ let package = Package(
             name: "FastpathPreload", dependencies: ["CFastpathABI", "CPreload"], exclude: ["exports.map"],
             swiftSettings: [
                 .enableExperimentalFeature("Embedded"),
-                .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked"]),
+                .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked", "-Xfrontend", "-function-sections"]),
             ],
             linkerSettings: [
                 .unsafeFlags([
-                    "-Xlinker", "--version-script=Sources/FastpathPreload/exports.map", "-Xlinker", "--gc-sections",
+                    "-use-ld=lld", "-Xlinker", "--version-script=Sources/FastpathPreload/exports.map",
+                    "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all",
                 ])
             ]),
         .target(name: "FastpathStore", dependencies: ["FastpathCore", "CSQLite"]),

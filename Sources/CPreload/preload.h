@@ -126,6 +126,15 @@ static inline int fastpath_make_lock(pthread_mutex_t *lock)
 	return code;
 }
 
+/* Does the handler of this signal end calls that wait (no SA_RESTART)? */
+static inline int fastpath_interrupts(int number)
+{
+	struct sigaction action;
+
+	return !sigaction(number, NULL, &action) && action.sa_handler != SIG_DFL &&
+	       action.sa_handler != SIG_IGN && !(action.sa_flags & SA_RESTART);
+}
+
 /* Macros with casts. */
 static inline int fastpath_fd_isset(int fd, const fd_set *set)
 {

@@ -39,7 +39,10 @@ enum Beat {
     private static func write(_ coarse: Int) {
         last = coarse
         for number in 0..<Shared.queueCount {
-            guard let consumer = Shared.queues[number].consumer else { continue }
+            let queue = Shared.queues + number
+            guard let consumer = queue.pointee.consumer, queue.pointee.isStuck.load(ordering: .relaxed) == 0 else {
+                continue
+            }
             UnsafeMutableRawPointer(consumer).assumingMemoryBound(to: Atomic<UInt64>.self)
                 .pointee.store(UInt64(coarse + offset), ordering: .relaxed)
         }

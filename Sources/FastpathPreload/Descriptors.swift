@@ -78,6 +78,13 @@ enum Descriptors {
 
     static func forget(_ fd: Int32) { set(fd, 0) }
 
+    /// Closes one of this library's; negative ones are none.
+    static func end(_ fd: Int32) {
+        guard fd >= 0 else { return }
+        _ = fastpath_close(fd)
+        forget(fd)
+    }
+
     static func watch(_ epollFD: Int32) { set(epollFD, epoll) }
 }
 

@@ -23,6 +23,8 @@ enum Endpoints {
         return true
     }
 
+    static func leave() { list = nil }
+
     /// The binding that a datagram is for, the most specific first; -1 for none.
     @inline(__always)
     static func owner(of datagram: Datagram) -> Int {

@@ -41,7 +41,7 @@ enum EpollCalls {
     /// One descriptor for each binding, as an epoll instance tells them apart by their numbers.
     private static func forEachRing(_ binding: Int, _ body: (Int32) -> Void) {
         body(Shared.bindings[binding].wakeup)
-        for number in 0..<Shared.queueCount { body(Shared.queues[number].socket.fd) }
+        for number in 0..<Shared.queueCount { body(Shared.queues[number].watched[binding]) }
     }
 
     /// In slices, beating between them.

@@ -111,10 +111,19 @@ enum Interfaces {
         place.initialize(
             to: Queue(
                 lock: pthread_mutex_t(), socket: socket, interface: interface, number: queue, consumer: nil,
-                others: others, journal: Journal()))
+                watched: .init(repeating: -1), isStuck: Atomic(0), others: others, journal: Journal()))
+        place.pointee.watched[0] = socket.fd
         let code = fastpath_make_lock(&place.pointee.lock)
         guard code == 0 else { throw XDPSocketError(step: "make a lock", code: code) }
         Shared.queueCount += 1
+    }
+
+    /// A number of its own for each socket, under which an epoll instance has it for a binding.
+    static func watch(_ binding: Int) {
+        for number in 0..<Shared.queueCount where Shared.queues[number].watched[binding] < 0 {
+            Shared.queues[number].watched[binding] = Descriptors.hide(
+                Real.functions.pointee.dup(Shared.queues[number].socket.fd))
+        }
     }
 
     /// Tells the packet program of each socket, first what is to go there, then that it is there.
@@ -149,10 +158,7 @@ enum Interfaces {
         }
         for number in 0..<edgeCount { _ = fastpath_close(edges[number].slots) }
         edgeCount = 0
-        if published == 0 {
-            for number in 0..<Shared.queueCount { Shared.queues[number].socket.close() }
-            Shared.queueCount = 0
-        }
+        if published == 0 { Shared.leave() }
     }
 
     // MARK: Pins

@@ -164,21 +164,24 @@ enum Receiver {
             if case .bytes(let count) = fromRings(binding, Target(message: message, flags: flags)) { return count }
             return fromKernel(binding, fd, message, atOnce)
         }
-        var timeout = receiveTimeout(fd)
+        let end = receiveTimeout(fd).map { Waiting.milliseconds() + $0 }
         while true {
             let count = fromKernel(binding, fd, message, atOnce)
             if count >= 0 || fastpath_errno() != EAGAIN { return count }
             message.pointee = before
-            let start = milliseconds()
-            switch Waiting.wait(binding, fd, timeout: timeout) {
-            case .failed: return -1
+            switch Waiting.wait(binding, fd, until: end) {
+            case .interrupted:
+                // signal(7): with a timeout a call is never begun anew.
+                guard end == nil, Waiting.isRestarted else {
+                    fastpath_set_errno(EINTR)
+                    return -1
+                }
             case .timedOut:
                 fastpath_set_errno(EAGAIN)
                 return -1
             case .mayBeThere: break
             }
             if case .bytes(let count) = fromRings(binding, Target(message: message, flags: flags)) { return count }
-            if timeout >= 0 { timeout = max(0, timeout - (milliseconds() - start)) }
         }
     }
 
@@ -209,8 +212,10 @@ enum Receiver {
                     return !isPeek
                 }
             }
-            // A stopped process holds the lock: that is no time to say that all is well.
-            if !hasLock { continue }
+            if !hasLock {
+                Shared.bindings[binding].wake(always: true)
+                continue
+            }
             if answer >= 0 {
                 Beat.quickly()
                 next = number &+ 1
@@ -221,19 +226,13 @@ enum Receiver {
         return .nothing
     }
 
-    /// SO_RCVTIMEO in milliseconds, at least 1; -1: none.
-    private static func receiveTimeout(_ fd: Int32) -> Int {
+    /// SO_RCVTIMEO in milliseconds, at least 1; nil: none.
+    private static func receiveTimeout(_ fd: Int32) -> Int? {
         var time = timeval()
         var length = socklen_t(MemoryLayout<timeval>.size)
         guard getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, &length) == 0, time.tv_sec != 0 || time.tv_usec != 0 else {
-            return -1
+            return nil
         }
         return max(1, time.tv_sec * 1_000 + (time.tv_usec + 999) / 1_000)
-    }
-
-    private static func milliseconds() -> Int {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
     }
 }

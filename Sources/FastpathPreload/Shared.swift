@@ -23,15 +23,35 @@ enum Shared {
         fastpath_map(length, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     }
 
+    nonisolated(unsafe) private static var isMade = false
+
     /// Where there is none yet. False where there is no memory.
     static func make() -> Bool {
-        if isActive { return true }
+        if isMade { return true }
         guard let binding = allocate(bindingLimit * MemoryLayout<Binding>.stride),
             let queue = allocate(queueLimit * MemoryLayout<Queue>.stride)
         else { return false }
         bindings = binding.assumingMemoryBound(to: Binding.self)
         queues = queue.assumingMemoryBound(to: Queue.self)
+        isMade = true
         return true
+    }
+
+    /// This process uses none of it any more. Others may, so it is not theirs that is written to: what this process takes
+    /// over next is in memory of its own.
+    static func leave() {
+        for number in 0..<queueCount {
+            for binding in 1..<bindingLimit { Descriptors.end(queues[number].watched[binding]) }
+            let socket = queues[number].socket
+            socket.close()
+            Descriptors.forget(socket.fd)
+        }
+        for number in 0..<bindingCount { Descriptors.end(bindings[number].wakeup) }
+        queueCount = 0
+        bindingCount = 0
+        isActive = false
+        isMade = false
+        Endpoints.leave()
     }
 }
 
@@ -104,6 +124,10 @@ struct Queue: ~Copyable {
     var number: UInt32
     /// What the packet program reads, and `vos-fastpath sockets`: nil where the program has none.
     var consumer: UnsafeMutablePointer<fastpath_consumer>?
+    /// The socket under a number for each binding: an epoll instance tells its entries apart by file and number.
+    var watched: InlineArray<8, Int32>
+    /// Its lock's holder stands still, so nobody reads: then nobody says that all is well.
+    let isStuck: Atomic<UInt32>
     /// Where the rest of the state is: ``Moved`` descriptors for each binding.
     var others: UnsafeMutablePointer<Ring<Moved>>
     let journal: Journal

@@ -8,6 +8,10 @@ extension Queue {
     @inline(__always)
     mutating func locked(_ body: (inout Queue) -> Void) -> Bool {
         var code = pthread_mutex_trylock(&lock)
+        if code == EBUSY, isStuck.load(ordering: .relaxed) != 0 {
+            usleep(1_000)
+            return false
+        }
         if code == EBUSY {
             var until = timespec()
             clock_gettime(CLOCK_MONOTONIC, &until)
@@ -22,8 +26,10 @@ extension Queue {
             recover()
             pthread_mutex_consistent(&lock)
         } else if code != 0 {
+            isStuck.store(1, ordering: .relaxed)
             return false
         }
+        if isStuck.load(ordering: .relaxed) != 0 { isStuck.store(0, ordering: .relaxed) }
         body(&self)
         pthread_mutex_unlock(&lock)
         return true
@@ -72,6 +78,8 @@ extension Queue {
             }
             recycle(descriptor.addr, from: 0, index: index)
         }
+        // For who waits for an edge: there is more, and no news of it will come.
+        if socket.receive.ready > 0 { Shared.bindings[binding].wake(always: true) }
     }
 
     private func handBack(_ frame: UnsafeRawBufferPointer, _ datagram: Datagram?) {
@@ -90,6 +98,7 @@ extension Queue {
     // MARK: Steps that must not be cut in two
 
     /// Gives a frame back to the kernel and releases where it came from.
+    @inline(never)
     private func recycle(_ address: UInt64, from source: UInt64, index: UInt32) {
         let fill = socket.fill
         let next = fill.next

@@ -29,6 +29,7 @@ enum Takeover {
         if !Shared.isActive { Interfaces.publish() }
         Shared.isActive = Shared.queueCount > 0
         guard Shared.isActive else { return Descriptors.forget(fd) }
+        Interfaces.watch(binding)
         say(port, left)
     }
 
@@ -41,9 +42,8 @@ enum Takeover {
         Descriptors.forget(fd)
         // The last one of this process: the kernel takes the sockets away when no process has them.
         guard Descriptors.bound == 0 else { return }
-        for number in 0..<Shared.queueCount { Shared.queues[number].socket.close() }
-        Shared.queueCount = 0
-        Shared.isActive = false
+        Waiting.leave()
+        Shared.leave()
     }
 
     private static func localAddress(_ fd: Int32) -> (Address, UInt16)? {

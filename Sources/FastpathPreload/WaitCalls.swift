@@ -13,20 +13,16 @@ enum PollCalls {
         let extra = (Shared.queueCount + 1) * min(count, Shared.bindingLimit)
         return withUnsafeTemporaryAllocation(of: pollfd.self, capacity: count + extra) { all in
             let used = lay(places, count, all)
-            var left = timeout
+            let end = timeout < 0 ? 0 : Waiting.milliseconds() + timeout
             while true {
                 Beat.slowly()
-                let isReady = hasReady(places, count)
-                let slice = isReady ? 0 : left < 0 || left > Beat.interval ? Beat.interval : left
+                let left = timeout < 0 ? Beat.interval : max(0, end - Waiting.milliseconds())
+                let slice = hasReady(places, count) ? 0 : min(left, Beat.interval)
                 var time = timespec(tv_sec: slice / 1_000, tv_nsec: slice % 1_000 * 1_000_000)
                 let found = Real.functions.pointee.ppoll(all.baseAddress, UInt(used), &time, mask)
                 if found < 0 { return -1 }
                 let ready = gather(places, count, all, used)
-                if ready > 0 { return ready }
-                if left >= 0 {
-                    left -= slice
-                    if left <= 0 { return 0 }
-                }
+                if ready > 0 || left == 0 { return ready }
             }
         }
     }
@@ -135,6 +131,7 @@ enum SelectCalls {
     typealias Sets = UnsafeMutablePointer<fd_set>?
 
     /// Nil where no socket that was taken over is in the set.
+    @inline(never)
     static func select(
         _ end: Int32, _ readers: Sets, _ writers: Sets, _ others: Sets, _ timeout: Int, _ mask: UnsafePointer<sigset_t>?
     ) -> Int32? {

@@ -19,35 +19,58 @@ enum Waiting {
         /// Look again.
         case mayBeThere
         case timedOut
-        /// `errno` says why: EINTR.
-        case failed
+        /// By a signal.
+        case interrupted
     }
 
-    /// Waits up to `timeout` milliseconds; below 0: without end. Beats meanwhile.
-    static func wait(_ binding: Int, _ fd: Int32, timeout: Int) -> Outcome {
+    /// Waits until `end`, in ``milliseconds()``; nil: without end. Beats meanwhile.
+    static func wait(_ binding: Int, _ fd: Int32, until end: Int?) -> Outcome {
         let epoll = instance(binding, fd)
-        guard epoll >= 0 else { return .failed }
         let place = Shared.bindings + binding
-        var left = timeout
         place.pointee.sleepers.add(1, ordering: .sequentiallyConsistent)
         defer { place.pointee.sleepers.subtract(1, ordering: .sequentiallyConsistent) }
         while true {
             Beat.slowly()
             // Whoever came before this process was counted as one that sleeps has woken nobody.
             if mayHaveSome(binding) { return .mayBeThere }
-            let slice = left < 0 || left > Beat.interval ? Beat.interval : left
+            var slice = Beat.interval
+            if let end { slice = min(slice, max(0, end - milliseconds())) }
             var event = epoll_event()
             let count = Real.functions.pointee.epollPwait(epoll, &event, 1, Int32(slice), nil)
-            if count < 0 { return .failed }
+            if count < 0 {
+                if fastpath_errno() == EINTR { return .interrupted }
+                // No descriptor for an instance was to be had: then by turns.
+                usleep(1_000)
+                return .mayBeThere
+            }
             if count > 0 {
                 if Shared.queueCount > 0 { Shared.queues[0].count(FASTPATH_CONSUMER_WAKEUPS) }
                 if event.data.u32 == 1 { place.pointee.calm() }
                 return .mayBeThere
             }
-            if left >= 0 {
-                left -= slice
-                if left <= 0 { return .timedOut }
-            }
+            if let end, milliseconds() >= end { return .timedOut }
+        }
+    }
+
+    /// Of the monotonic clock.
+    static func milliseconds() -> Int {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
+    }
+
+    /// Would a receiving call go on behind a signal (SA_RESTART, signal(7))? Which one it was is not told: where the
+    /// handlers differ, the call ends, as any may.
+    static var isRestarted: Bool {
+        for signal in 1..<Int32(65) where fastpath_interrupts(signal) != 0 { return false }
+        return true
+    }
+
+    /// This process has closed its sockets.
+    static func leave() {
+        for binding in 0..<Shared.bindingLimit {
+            if instances[binding].process == getpid() { Descriptors.end(instances[binding].epoll) }
+            instances[binding] = Instance()
         }
     }
 
@@ -63,14 +86,14 @@ enum Waiting {
         let process = getpid()
         let present = instances[binding]
         if present.process == process, present.socket == fd { return present.epoll }
-        if present.process == process, present.epoll >= 0 { _ = fastpath_close(present.epoll) }
+        if present.process == process { Descriptors.end(present.epoll) }
         let epoll = Descriptors.hide(epoll_create1(Int32(EPOLL_CLOEXEC)))
         instances[binding] = Instance(epoll: epoll, process: process, socket: fd)
         guard epoll >= 0 else { return -1 }
         let events = EPOLLIN.rawValue | EPOLLEXCLUSIVE.rawValue
         add(fd, to: epoll, events, mark: 0)
         add(Shared.bindings[binding].wakeup, to: epoll, events, mark: 1)
-        for number in 0..<Shared.queueCount { add(Shared.queues[number].socket.fd, to: epoll, events, mark: 2) }
+        for number in 0..<Shared.queueCount { add(Shared.queues[number].watched[binding], to: epoll, events, mark: 2) }
         Readers.register(process)
         return epoll
     }
