@@ -80,9 +80,12 @@ let package = Package(
             name: "kernel-guest", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"],
             path: "Tests/kernels/guest"),
         .target(name: "CSupport", path: "Tests/CSupport"),
+        // A server and a client for the preloaded library.
+        .executableTarget(
+            name: "udp-peer", path: "Tests/preload/udp-peer", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support", "CSupport"]),
+            dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support", "CSupport", "udp-peer"]),
         .testTarget(name: "FastpathLabTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab"]),
     ],
     cLanguageStandard: .gnu2x

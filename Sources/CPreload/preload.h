@@ -12,6 +12,8 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/bpf.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -109,6 +111,22 @@ static inline unsigned long long fastpath_namespace(int socket)
 
 	getsockopt(socket, SOL_SOCKET, 71 /* SO_NETNS_COOKIE */, &cookie, &length);
 	return cookie;
+}
+
+/* Receive queues in use, as the driver tells (ethtool -l); 0 where it does not. */
+static inline unsigned int fastpath_receive_queues(const char *interface)
+{
+	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+	struct ifreq request;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int code;
+
+	memset(&request, 0, sizeof(request));
+	strncpy(request.ifr_name, interface, IFNAMSIZ - 1);
+	request.ifr_data = (char *)&channels;
+	code = (int)syscall(SYS_ioctl, fd, SIOCETHTOOL, &request);
+	fastpath_close(fd);
+	return code ? 0 : channels.rx_count + channels.combined_count;
 }
 
 /* A mutex that processes share and that outlives its owner. 0, or what failed. */

@@ -207,21 +207,28 @@ enum Interfaces {
     }
 
     private static func receiveQueues(_ interface: UInt32) -> UInt32 {
-        var name = InlineArray<16, CChar>(repeating: 0)
+        var buffer = InlineArray<16, CChar>(repeating: 0)
+        return withUnsafeMutableBytes(of: &buffer) { bytes in
+            let name = bytes.assumingMemoryBound(to: CChar.self).baseAddress.unsafelyUnwrapped
+            guard if_indextoname(interface, name) != nil else { return 1 }
+            let told = fastpath_receive_queues(name)
+            return told > 0 ? told : max(1, listedQueues(name))
+        }
+    }
+
+    /// As sysfs has them, for drivers that do not tell.
+    private static func listedQueues(_ name: UnsafePointer<CChar>) -> UInt32 {
         var path = Path()
         path.add("/sys/class/net/")
-        withUnsafeMutableBytes(of: &name) { bytes in
-            let text = bytes.assumingMemoryBound(to: CChar.self).baseAddress.unsafelyUnwrapped
-            if if_indextoname(interface, text) != nil { path.add(cString: text) }
-        }
+        path.add(cString: name)
         path.add("/queues")
         var count: UInt32 = 0
-        guard let folder = path.withCString({ opendir($0) }) else { return 1 }
+        guard let folder = path.withCString({ opendir($0) }) else { return 0 }
         while let entry = readdir(folder) {
             if withUnsafeBytes(of: &entry.pointee.d_name, { $0[0] == 0x72 && $0[1] == 0x78 }) { count += 1 }
         }
         closedir(folder)
-        return max(1, count)
+        return count
     }
 }
 
