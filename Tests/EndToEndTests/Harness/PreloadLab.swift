@@ -91,8 +91,10 @@ final class PreloadLab {
             environment: self.environment(environment))
         let server = Server(child: child, log: "\(laboratory.folder)/\(label).log")
         try #require(
-            eventually(within: .seconds(5)) { server.said.contains("ready ") || child.exitStatus != nil }
-                && child.exitStatus == nil, "\(server.said)")
+            eventually(within: .seconds(5)) {
+                let isWhole = way == "threads" || server.workers.count == workers
+                return server.said.contains("ready ") && isWhole || child.exitStatus != nil
+            } && child.exitStatus == nil, "\(server.said)")
         return server
     }
 
@@ -129,17 +131,18 @@ final class PreloadLab {
     }
 
     /// Runs `body` while the client asks; gives both answers.
-    func ask(_ count: Int, window: Int = 4, seconds: Int = 20, retransmissions: Int, while body: () throws -> Void) throws
-        -> Answers
-    {
+    func ask<Result>(
+        _ count: Int, window: Int = 4, seconds: Int = 20, retransmissions: Int, while body: () throws -> Result
+    ) throws -> (Answers, Result) {
+        try Shell.run(["rm", "-f", "\(laboratory.folder)/client.log"])
         let child = try laboratory.start(
             [
                 Self.program, "ask", Self.address, "5060", "\(count)", "\(window)", "\(seconds)",
                 "\(retransmissions)",
             ], label: "client", on: peer)
-        try body()
+        let result = try body()
         try #require(try child.wait(timeout: .seconds(seconds + 5)) != nil, "the client did not end")
-        return try decode(Self.text("\(laboratory.folder)/client.log"))
+        return (try decode(Self.text("\(laboratory.folder)/client.log")), result)
     }
 
     /// All of them answered, byte by byte, none twice.
@@ -148,6 +151,17 @@ final class PreloadLab {
         #expect(
             answers == Answers(answered: count, lost: 0, retransmitted: 0, wrong: 0, twice: 0, sent: count), what,
             sourceLocation: sourceLocation)
+    }
+
+    /// Asks; every one is answered, and every packet counted for that reason.
+    func expect(
+        _ reason: Reason, _ count: Int, window: Int = 4, _ what: Comment,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let counted = try counted {
+            expectAll(count, try ask(count, window: window), what, sourceLocation: sourceLocation)
+        }
+        #expect(counted == counters([reason: count]), what, sourceLocation: sourceLocation)
     }
 
     /// What every counter moved by while `body` ran.
