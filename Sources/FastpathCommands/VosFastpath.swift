@@ -26,7 +26,7 @@ struct VosFastpath: ParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self, Config.self]),
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self, Trust.self]),
-            CommandGroup(name: "Host", subcommands: [Tune.self]),
+            CommandGroup(name: "Host", subcommands: [Exec.self, Tune.self]),
             CommandGroup(
                 name: "Insight", subcommands: [Stats.self, Watch.self, Report.self, Capture.self, Explain.self]),
             CommandGroup(

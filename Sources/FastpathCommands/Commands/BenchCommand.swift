@@ -67,18 +67,6 @@ struct BenchCommand: EdgeCommand {
         return report.failures.isEmpty ? .done : .failed
     }
 
-    /// The program that runs now, to take its times.
-    private func ownPath() throws(Failure) -> String {
-        guard let path = realpath("/proc/self/exe", nil) else {
-            let code = errno
-            throw Failure(
-                .system(errno: code), tried: "find the own program", on: "/proc/self/exe", because: errorText(code),
-                next: "Mount /proc.")
-        }
-        defer { free(path) }
-        return String(cString: path)
-    }
-
     private static func write(_ text: String, to path: String) throws(Failure) {
         guard let file = fopen(path, "we") else { throw failure(path) }
         let isWritten = fputs(text, file) >= 0
