@@ -28,8 +28,10 @@ struct VosFastpath: ParsableCommand {
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self, Trust.self]),
             CommandGroup(name: "Host", subcommands: [Exec.self, Tune.self]),
             CommandGroup(
-                name: "Insight", subcommands: [Stats.self, Watch.self, Report.self, Capture.self, Explain.self]),
+                name: "Insight",
+                subcommands: [Stats.self, Sockets.self, Watch.self, Report.self, Capture.self, Explain.self]),
             CommandGroup(
-                name: "Lab", subcommands: [Lab.self, DemoCommand.self, StressCommand.self, BenchCommand.self]),
+                name: "Lab",
+                subcommands: [Lab.self, DemoCommand.self, StressCommand.self, Compare.self, BenchCommand.self]),
         ])
 }
