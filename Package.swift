@@ -61,7 +61,9 @@ let package = Package(
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
         .testTarget(
             name: "FastpathCommandsTests",
-            dependencies: ["FastpathCommands", "FastpathControl", "FastpathCore", "FastpathKernel", "FastpathLab"]),
+            dependencies: [
+                "FastpathCommands", "FastpathControl", "FastpathCore", "FastpathKernel", "FastpathLab", "FastpathBench",
+            ]),
         .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
         .testTarget(
             name: "FastpathControlTests",

@@ -9,6 +9,7 @@
 #include <linux/sockios.h>
 #include <sched.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 
 #include "xdp_socket.h"
 

@@ -26,10 +26,12 @@ struct VosFastpath: ParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self, Config.self]),
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self, Trust.self]),
-            CommandGroup(name: "Host", subcommands: [Tune.self]),
+            CommandGroup(name: "Host", subcommands: [Exec.self, Tune.self]),
             CommandGroup(
-                name: "Insight", subcommands: [Stats.self, Watch.self, Report.self, Capture.self, Explain.self]),
+                name: "Insight",
+                subcommands: [Stats.self, Sockets.self, Watch.self, Report.self, Capture.self, Explain.self]),
             CommandGroup(
-                name: "Lab", subcommands: [Lab.self, DemoCommand.self, StressCommand.self, BenchCommand.self]),
+                name: "Lab",
+                subcommands: [Lab.self, DemoCommand.self, StressCommand.self, Compare.self, BenchCommand.self]),
         ])
 }

@@ -16,9 +16,11 @@ public final class ConsumerMap {
         public init() {}
     }
 
-    /// The map that a program reads; nil where it reads none.
+    /// The map that a program reads; nil where it reads none, or one of another version.
     public convenience init?(of program: Program) throws(Failure) {
-        guard let map = try program.ownMap(FASTPATH_CONSUMERS_MAP) else { return nil }
+        guard let map = try program.ownMap(FASTPATH_CONSUMERS_MAP),
+            map.valueSize == MemoryLayout<fastpath_consumer>.stride
+        else { return nil }
         try self.init(map)
     }
 
@@ -51,19 +53,62 @@ public final class ConsumerMap {
         let consumer = consumer(queue).pointee
         var counts = Counts()
         for refusal in RegisteredConsumer.Refusal.allCases {
-            let number =
-                switch refusal {
-                case .stale: consumer.stale
-                case .tooLong: consumer.too_long
-                case .unwanted: consumer.unwanted
-                }
+            let number = Self.refused(refusal, consumer)
             if number != 0 { counts.refused[refusal] = number }
         }
         return counts
     }
 }
 
+extension ConsumerMap {
+    /// All that is known of a queue, which must be below the map's capacity; `hasSocket` is not in the map.
+    public func state(queue: Int, hasSocket: Bool) -> QueueConsumer {
+        var state = QueueConsumer(queue: queue, hasSocket: hasSocket)
+        let consumer = consumer(queue).pointee
+        state.beat = consumer.beat
+        state.longest = Int(consumer.longest)
+        state.ringSize = Int(consumer.ring_size)
+        state.isZeroCopy = consumer.flags & UInt32(FASTPATH_CONSUMER_ZERO_COPY) != 0
+        state.transmits = consumer.flags & UInt32(FASTPATH_CONSUMER_TRANSMITS) != 0
+        for refusal in RegisteredConsumer.Refusal.allCases {
+            state.refused[refusal] = Self.refused(refusal, consumer)
+        }
+        withUnsafeBytes(of: consumer.counts) { bytes in
+            let counts = bytes.bindMemory(to: UInt64.self)
+            for count in ConsumerCount.allCases { state.counts[count] = counts[count.index] }
+        }
+        withUnsafeBytes(of: consumer.endpoints) { bytes in
+            let places = bytes.bindMemory(to: fastpath_endpoint.self)
+            let inUse = min(Int(consumer.endpoint_count), RegisteredConsumer.endpointLimit)
+            state.endpoints = places.prefix(inUse).compactMap(UDPEndpoint.init(abi:))
+        }
+        withUnsafeBytes(of: consumer.pids) { bytes in
+            state.processes = bytes.bindMemory(to: UInt32.self).filter { $0 != 0 }
+        }
+        return state
+    }
+
+    private static func refused(_ refusal: RegisteredConsumer.Refusal, _ consumer: fastpath_consumer) -> UInt64 {
+        switch refusal {
+        case .stale: consumer.stale
+        case .tooLong: consumer.too_long
+        case .unwanted: consumer.unwanted
+        }
+    }
+}
+
 extension UDPEndpoint {
+    /// Nil for a free place.
+    init?(abi: fastpath_endpoint) {
+        guard abi.tail != 0 else { return nil }
+        let isIPv6 = abi.tail >> 16 & 1 == 1
+        self.init(
+            isIPv6
+                ? IPPrefix(ipv6: UInt128(abi.high) << 64 | UInt128(abi.low))
+                : IPPrefix(ipv4: UInt32(truncatingIfNeeded: abi.high)),
+            UInt16(truncatingIfNeeded: abi.tail))
+    }
+
     /// As the program compares it.
     var abi: fastpath_endpoint {
         let isIPv6 = address.family == .ipv6

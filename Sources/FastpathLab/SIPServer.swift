@@ -13,10 +13,12 @@ public final class SIPServer: Sendable {
 
     private let process: Child
 
-    /// Starts it and waits until it answers. `workers` is how many processes receive.
-    public init(in laboratory: Laboratory, on host: LabHost, address: UInt32, port: UInt16 = 5060, workers: Int = 2)
-        throws(Failure)
-    {
+    /// Starts it and waits until it answers. `workers` is how many processes receive; `launcher`: words before its own
+    /// command line, of a program that becomes the server.
+    public init(
+        in laboratory: Laboratory, on host: LabHost, address: UInt32, port: UInt16 = 5060, workers: Int = 2,
+        launcher: [String] = [], environment: [String: String] = [:]
+    ) throws(Failure) {
         self.host = host
         self.address = address
         self.port = port
@@ -26,8 +28,8 @@ public final class SIPServer: Sendable {
         try File.write(Self.configuration(address: address, port: port, workers: workers), to: path)
         process = try laboratory.start(
             // In the foreground with its workers (-DD), errors to the log (-E), sockets and core files in the lab's folder.
-            ["kamailio", "-DD", "-E", "-f", path, "-w", folder, "-Y", folder, "-m", "64", "-M", "8"],
-            label: "kamailio", on: host, contained: true)
+            launcher + ["kamailio", "-DD", "-E", "-f", path, "-w", folder, "-Y", folder, "-m", "64", "-M", "8"],
+            label: "kamailio", on: host, contained: true, environment: environment)
         try waitUntilAnswering(log: "\(laboratory.folder)/kamailio.log")
     }
 
@@ -35,6 +37,9 @@ public final class SIPServer: Sendable {
     public var cpuTime: Duration { ProcessTime.tree(of: process.pid) }
 
     public var isRunning: Bool { process.exitStatus == nil }
+
+    /// Ends it, with its workers. To be called as often as one likes.
+    public func stop() { process.end() }
 
     private func waitUntilAnswering(log: String) throws(Failure) {
         let answered = try Wait.until(timeout: .seconds(10), every: .milliseconds(20)) { () throws(Failure) in

@@ -384,6 +384,15 @@ struct fastpath_class_info {
 /* The rows of FASTPATH_CLASSES; NULL from `index` = their number on. */
 const struct fastpath_class_info *fastpath_class_row(uint32_t index);
 
+/* One row of FASTPATH_CONSUMER_COUNTS. */
+struct fastpath_consumer_count_info {
+	const char *name;
+	const char *label;
+};
+
+/* The rows of FASTPATH_CONSUMER_COUNTS; NULL from `index` = their number on. */
+const struct fastpath_consumer_count_info *fastpath_consumer_count_row(uint32_t index);
+
 /* The rows of FASTPATH_REASONS in order of display; NULL from `index` = their number on. */
 const struct fastpath_reason_info *fastpath_reason_row(uint32_t index);
 
