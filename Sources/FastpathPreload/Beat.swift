@@ -12,6 +12,9 @@ enum Beat {
     nonisolated(unsafe) private static var offset: Int = 0
     nonisolated(unsafe) private static var last: Int = 0
 
+    /// Of the coarse monotonic clock.
+    static var second: UInt32 { UInt32(truncatingIfNeeded: micros(CLOCK_MONOTONIC_COARSE) / 1_000_000) }
+
     private static func micros(_ clock: Int32) -> Int {
         var now = timespec()
         clock_gettime(clock, &now)
