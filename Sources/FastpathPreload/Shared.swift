@@ -137,11 +137,12 @@ struct Queue: ~Copyable {
     var others: UnsafeMutablePointer<Ring<Moved>>
     let journal: Journal
 
-    func count(_ what: fastpath_consumer_count, _ number: UInt64 = 1) {
+    func count(_ what: fastpath_consumer_count) {
         guard let consumer else { return }
+        // Processes count at once.
         withUnsafeMutableBytes(of: &consumer.pointee.counts) { bytes in
-            let counts = bytes.assumingMemoryBound(to: UInt64.self)
-            counts[Int(what.rawValue)] &+= number
+            let counts = bytes.assumingMemoryBound(to: Atomic<UInt64>.self).baseAddress.unsafelyUnwrapped
+            (counts + Int(what.rawValue)).pointee.add(1, ordering: .relaxed)
         }
     }
 }
