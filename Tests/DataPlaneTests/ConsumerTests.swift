@@ -51,7 +51,8 @@ import Testing
         let loaded = try RowProgram(row)
         let consumers = try #require(loaded.consumers)
         let endpoints = [
-            UDPEndpoint(IPPrefix(ipv4: 0xc000_0263), 5060), UDPEndpoint(IPPrefix(ipv6: 0x2001_0db8 << 96 | 0xff), 65_535),
+            UDPEndpoint(IPPrefix(ipv4: 0xc000_0263), 5060),
+            UDPEndpoint(IPPrefix(ipv6: 0x2001_0db8 << 96 | 0xff), 65_535),
         ]
         consumers.register(RegisteredConsumer(beat: row.now, endpoints: endpoints, longest: 9_000), queue: 3)
         let state = consumers.state(queue: 3, hasSocket: true)
