@@ -44,4 +44,28 @@ import Testing
         twin.beat(at: start + 60_000_000)
         #expect(try twin.agree(on: row.frame).reason == .redirected)
     }
+
+    @Test("what is told of a queue is what was registered there, and what the program refused")
+    func state() throws {
+        let row = try #require(Self.rows.first { $0.consumer != nil && $0.refusal == nil })
+        let loaded = try RowProgram(row)
+        let consumers = try #require(loaded.consumers)
+        let endpoints = [
+            UDPEndpoint(IPPrefix(ipv4: 0xc000_0263), 5060),
+            UDPEndpoint(IPPrefix(ipv6: 0x2001_0db8 << 96 | 0xff), 65_535),
+        ]
+        consumers.register(RegisteredConsumer(beat: row.now, endpoints: endpoints, longest: 9_000), queue: 3)
+        let state = consumers.state(queue: 3, hasSocket: true)
+        #expect(state.endpoints == endpoints && state.beat == row.now && state.longest == 9_000)
+        #expect(state.state(now: row.now + 5) == .alive(5))
+        #expect(state.processes.isEmpty && !state.isZeroCopy && !state.transmits)
+        #expect(state.counts == Dictionary(uniqueKeysWithValues: ConsumerCount.allCases.map { ($0, 0) }))
+        #expect(consumers.state(queue: 2, hasSocket: false).state(now: row.now) == QueueConsumer.State.none)
+
+        // A second of silence is one too many.
+        loaded.table.setMicros(row.now + 2_000_000)
+        _ = try row.frame.withUnsafeBytes { try loaded.instance.judge(frame: $0) }
+        let refused = consumers.state(queue: 0, hasSocket: true).refused
+        #expect(refused == [.stale: 1, .tooLong: 0, .unwanted: 0])
+    }
 }

@@ -65,7 +65,9 @@ struct Compare: EdgeCommand {
         } else {
             context.output.table(report.table)
             context.output.line()
-            context.output.line("Profile \(report.profile); \(Format.plural(seconds, "second")) a phase.")
+            context.output.line(
+                "\(report.interface ?? "A simulated network"): profile \(report.profile); "
+                    + "\(Format.plural(seconds, "second")) a phase.")
         }
         return .done
     }

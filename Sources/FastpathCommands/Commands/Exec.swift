@@ -11,7 +11,7 @@ struct Exec: EdgeCommand {
         discussion: """
             Preloads \(PreloadLibrary.name) and becomes the server: same process, same arguments. When the server binds \
             one of the ports, its datagrams come by AF_XDP rings from the interfaces with an edge, and by the kernel \
-            whenever the short way is not to be had. It takes root until the ports are bound.
+            whenever the short way is not to be had. It needs root until the ports are bound.
 
             The library is \(PreloadLibrary.variable), else beside this command, else in ../lib/vos-fastpath, else in \
             /usr/lib/vos-fastpath. 'vos-fastpath sockets' shows what it does.

@@ -33,6 +33,7 @@ struct ComparisonReport {
         percent("CPU in soft interrupts, of all CPUs") { $0.host.softirqPercent }
         percent("SIP server's CPU, of one CPU") { $0.sip?.serverPercent }
         count("Datagrams to the kernel's sockets") { $0.host.datagrams }
+        count("Datagrams that nobody listened for") { $0.host.noPort }
         count("Datagrams lost at sockets") { $0.host.datagramErrors }
         count("  of these: buffer full") { $0.host.bufferErrors }
         for reason in Reason.counted { count(reason.label) { $0.counters?[reason] } }

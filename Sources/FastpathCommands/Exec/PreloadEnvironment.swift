@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import FastpathCore
 import FastpathKernel
-import Glibc
 
 /// What `libvosfastpath.so` reads of its process's environment.
 enum PreloadVariable: String {
@@ -36,7 +35,8 @@ struct PreloadFacts {
             Interface(
                 name: link.name, isPinned: kernel.hasPinnedSockets(InterfaceID(index: link.index, namespace: here)),
                 hasProgram: link.program != nil,
-                isBondMaster: access("/sys/class/net/\(link.name)/bonding", F_OK) == 0)
+                // Not by /sys, which may be that of another network namespace.
+                isBondMaster: driverName(of: link.name) == "bonding")
         }
         return PreloadFacts(
             interfaces: interfaces, canMakeSockets: Host.canMakeSockets, hasBPFFileSystem: Host.hasBPFFileSystem)
