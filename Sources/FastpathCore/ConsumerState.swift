@@ -26,6 +26,7 @@ public struct ConsumerCount: Hashable, Sendable, CaseIterable {
     public static let badChecksum = allCases[Int(FASTPATH_CONSUMER_BAD_CHECKSUM.rawValue)]
     public static let badFormat = allCases[Int(FASTPATH_CONSUMER_BAD_FORMAT.rawValue)]
     public static let sent = allCases[Int(FASTPATH_CONSUMER_SENT.rawValue)]
+    public static let ringFull = allCases[Int(FASTPATH_CONSUMER_RING_FULL.rawValue)]
     public static let wakeups = allCases[Int(FASTPATH_CONSUMER_WAKEUPS.rawValue)]
 }
 
@@ -42,6 +43,8 @@ public struct QueueConsumer: Hashable, Sendable {
     public var longest = 0
     /// Descriptors of the receive ring.
     public var ringSize = 0
+    /// Descriptors that waited to be read when the reader last beat.
+    public var ringReady = 0
     public var isZeroCopy = false
     /// Does it send by a ring too?
     public var transmits = false

@@ -46,24 +46,29 @@ import Testing
     }
 
     @Test func theTableLinesUp() {
+        var first = Self.queue(
+            0, ago: 1_000,
+            [
+                .delivered: 12_345, .byKernel: 3, .handedBack: 2, .badChecksum: 4, .badFormat: 1, .ringFull: 7,
+                .wakeups: 99,
+            ], [.unwanted: 6])
+        first.ringReady = 5
         let report = Self.report(
             [
-                Self.queue(
-                    0, ago: 1_000,
-                    [.delivered: 12_345, .byKernel: 3, .handedBack: 2, .badChecksum: 4, .badFormat: 1, .wakeups: 99],
-                    [.unwanted: 6]),
+                first,
                 Self.queue(1, ago: 125_000_000, [.delivered: 7], [.stale: 1_000]),
                 QueueConsumer(queue: 2, hasSocket: false),
             ], redirected: 20_000)
         #expect(
             report.lines(colour: false) == [
                 "eth0  AF_XDP: 2 of 3 queues taken, 1 silent; 20,000 redirected",
-                "  QUEUE  READER        DELIVERED  BY KERNEL  HANDED BACK  DROPPED  NOT TAKEN  WAKEUPS",
-                "      0  alive            12,345          3            2        5          6       99",
-                "      1  silent 2 min          7          0            0        0      1,000        0",
-                "      2  -                     -          -            -        -          -        -",
+                "  QUEUE  READER        DELIVERED  BY KERNEL  HANDED BACK  DROPPED  NOT TAKEN  WAKEUPS        RING",
+                "      0  alive            12,345          3            2       12          6       99  5 of 2,048",
+                "      1  silent 2 min          7          0            0        0      1,000        0  0 of 2,048",
+                "      2  -                     -          -            -        -          -        -           -",
                 "  queue 0: 4 dropped: bad checksum",
                 "  queue 0: 1 dropped: no whole datagram",
+                "  queue 0: 7 dropped: no room in the rings",
                 "  queue 0: 6 not taken: for an address and port that no reader has registered",
                 "  queue 1: 1,000 not taken: the reader was silent",
                 "  rings: 2,048 frames of up to 1,792 bytes, copy mode",
@@ -87,13 +92,14 @@ import Testing
     @Test func jsonHasEveryNumber() throws {
         var queue = Self.queue(4, ago: 250_000, [.delivered: 5], [.tooLong: 1])
         queue.isZeroCopy = true
+        queue.ringReady = 3
         let json = Self.report([queue], redirected: 9).json
         #expect(try JSONValue(parsing: json.encoded) == json)
         let row = try #require(json["interfaces"]?.elements.first)
         #expect(row["redirected"] == 9 && row["queues"] == 1 && row["taken"] == 1)
         let socket = try #require(row["sockets"]?.elements.first)
         #expect(socket["queue"] == 4 && socket["state"] == "alive" && socket["beat_age_ms"] == 250)
-        #expect(socket["zero_copy"] == true && socket["transmits"] == false)
+        #expect(socket["ring_ready"] == 3 && socket["zero_copy"] == true && socket["transmits"] == false)
         for count in ConsumerCount.allCases { #expect(socket[count.name] == (count == .delivered ? 5 : 0)) }
         #expect(socket["too_long"] == 1 && socket["stale"] == 0 && socket["unwanted"] == 0)
         #expect(socket["processes"]?.elements.map { $0["name"] } == ["kamailio", .null])

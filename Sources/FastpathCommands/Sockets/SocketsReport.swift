@@ -65,7 +65,7 @@ struct SocketsReport {
         var table = Table(
             [
                 .right("QUEUE"), .left("READER"), .right("DELIVERED"), .right("BY KERNEL"), .right("HANDED BACK"),
-                .right("DROPPED"), .right("NOT TAKEN"), .right("WAKEUPS"),
+                .right("DROPPED"), .right("NOT TAKEN"), .right("WAKEUPS"), .right("RING"),
             ], indent: 2)
         for (queue, state) in zip(row.consumers.queues, row.consumers.states()) {
             let shown = number(QueueNumbers(row.edge.interface, queue))
@@ -73,6 +73,7 @@ struct SocketsReport {
             cells += [
                 shown[.delivered], shown[.byKernel], shown[.handedBack], shown.dropped, shown.notTaken, shown[.wakeups],
             ].map { Styled(state == .none ? "-" : format($0)) }
+            cells.append(Styled(queue.ringSize == 0 ? "-" : "\(queue.ringReady) of \(Format.count(queue.ringSize))"))
             table.add(cells)
         }
         return table
@@ -148,6 +149,7 @@ struct SocketsReport {
             .init(key: $0.rawValue, value: .number(queue.refused[$0, default: 0]))
         }
         members += [
+            .init(key: "ring_ready", value: .number(queue.ringReady)),
             .init(key: "ring_size", value: .number(queue.ringSize)),
             .init(key: "longest", value: .number(queue.longest)),
             .init(key: "zero_copy", value: .bool(queue.isZeroCopy)),
@@ -171,7 +173,7 @@ struct QueueNumbers: Hashable {
     var refused: [RegisteredConsumer.Refusal: UInt64]
 
     /// What the library throws away, in order of display.
-    static let drops: [ConsumerCount] = [.badChecksum, .badFormat]
+    static let drops: [ConsumerCount] = [.badChecksum, .badFormat, .ringFull]
 
     init(_ interface: InterfaceID, _ queue: QueueConsumer) {
         self.interface = interface
