@@ -13,6 +13,7 @@
 #include <ifaddrs.h>
 #include <linux/bpf.h>
 #include <linux/ethtool.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -55,7 +56,7 @@ static inline int fastpath_append_to(const char *path)
 static inline long fastpath_send_to(int fd, const void *bytes, size_t count, const void *address,
 				    socklen_t length)
 {
-	return sendto(fd, bytes, count, MSG_DONTWAIT, (const struct sockaddr *)address, length);
+	return syscall(SYS_sendto, fd, bytes, count, MSG_DONTWAIT, address, length);
 }
 
 static inline int fastpath_name_of(int fd, void *address, socklen_t *length)
@@ -127,6 +128,42 @@ static inline unsigned int fastpath_receive_queues(const char *interface)
 	code = (int)syscall(SYS_ioctl, fd, SIOCETHTOOL, &request);
 	fastpath_close(fd);
 	return code ? 0 : channels.rx_count + channels.combined_count;
+}
+
+/* An rtnetlink socket that hears of these groups (a bit for each), or -1. */
+static inline int fastpath_netlink(unsigned int groups)
+{
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd >= 0 && fastpath_bind(fd, &address, sizeof(address))) {
+		fastpath_close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static inline long fastpath_send(int fd, const void *bytes, size_t count)
+{
+	return syscall(SYS_sendto, fd, bytes, count, MSG_DONTWAIT, NULL, 0);
+}
+
+/* An Ethernet interface's MTU and its six bytes of address. 0, or -1: `any` is a socket of whatever kind. */
+static inline int fastpath_link(int any, unsigned int interface, unsigned int *mtu, void *address)
+{
+	struct ifreq request;
+
+	memset(&request, 0, sizeof(request));
+	if (!if_indextoname(interface, request.ifr_name))
+		return -1;
+	if (syscall(SYS_ioctl, any, SIOCGIFMTU, &request))
+		return -1;
+	*mtu = (unsigned int)request.ifr_mtu;
+	if (syscall(SYS_ioctl, any, SIOCGIFHWADDR, &request) ||
+	    request.ifr_hwaddr.sa_family != 1 /* ARPHRD_ETHER */)
+		return -1;
+	memcpy(address, request.ifr_hwaddr.sa_data, 6);
+	return 0;
 }
 
 /* A mutex that processes share and that outlives its owner. 0, or what failed. */

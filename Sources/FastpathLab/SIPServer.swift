@@ -2,6 +2,7 @@
 import FastpathCore
 import FastpathKernel
 import Glibc
+import Synchronization
 
 /// Debian's Kamailio on a host of a lab: a registrar that keeps its users in memory, and a proxy that relays calls
 /// between them.
@@ -11,7 +12,9 @@ public final class SIPServer: Sendable {
     public let address: UInt32
     public let port: UInt16
 
-    private let process: Child
+    private let process: Mutex<Child>
+    private let start: @Sendable () throws(Failure) -> Child
+    private let log: String
 
     /// Starts it and waits until it answers. `workers` is how many processes receive; `launcher`: words before its own
     /// command line, of a program that becomes the server.
@@ -26,22 +29,34 @@ public final class SIPServer: Sendable {
         mkdir(folder, 0o700)
         let path = "\(folder)/kamailio.cfg"
         try File.write(Self.configuration(address: address, port: port, workers: workers), to: path)
-        process = try laboratory.start(
-            // In the foreground with its workers (-DD), errors to the log (-E), sockets and core files in the lab's folder.
-            launcher + ["kamailio", "-DD", "-E", "-f", path, "-w", folder, "-Y", folder, "-m", "64", "-M", "8"],
-            label: "kamailio", on: host, contained: true, environment: environment)
-        try waitUntilAnswering(log: "\(laboratory.folder)/kamailio.log")
+        log = "\(laboratory.folder)/kamailio.log"
+        start = { [laboratory] () throws(Failure) in
+            try laboratory.start(
+                // In the foreground with its workers (-DD), errors to the log (-E), sockets and core files in the lab's folder.
+                launcher + ["kamailio", "-DD", "-E", "-f", path, "-w", folder, "-Y", folder, "-m", "64", "-M", "8"],
+                label: "kamailio", on: host, contained: true, environment: environment)
+        }
+        process = Mutex(try start())
+        try waitUntilAnswering()
+    }
+
+    /// Ends it, where it still runs, and starts it anew; waits until it answers. What was registered is forgotten.
+    public func restart() throws(Failure) {
+        stop()
+        let fresh = try start()
+        process.withLock { $0 = fresh }
+        try waitUntilAnswering()
     }
 
     /// CPU time that it and its workers have used.
-    public var cpuTime: Duration { ProcessTime.tree(of: process.pid) }
+    public var cpuTime: Duration { ProcessTime.tree(of: process.withLock { $0.pid }) }
 
-    public var isRunning: Bool { process.exitStatus == nil }
+    public var isRunning: Bool { process.withLock { $0.exitStatus == nil } }
 
     /// Ends it, with its workers. To be called as often as one likes.
-    public func stop() { process.end() }
+    public func stop() { process.withLock { $0.end() } }
 
-    private func waitUntilAnswering(log: String) throws(Failure) {
+    private func waitUntilAnswering() throws(Failure) {
         let answered = try Wait.until(timeout: .seconds(10), every: .milliseconds(20)) { () throws(Failure) in
             guard isRunning else { return true }
             return try SIPProbe.isAnswering(address, port: port, from: host, timeout: .milliseconds(50))

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CFastpathABI
 import CPreload
 import Synchronization
 
@@ -11,6 +12,10 @@ enum Beat {
     /// nothing to read.
     nonisolated(unsafe) private static var offset: Int = 0
     nonisolated(unsafe) private static var last: Int = 0
+    nonisolated(unsafe) private static var told: Int = 0
+
+    /// Of the coarse monotonic clock.
+    static var second: UInt32 { UInt32(truncatingIfNeeded: micros(CLOCK_MONOTONIC_COARSE) / 1_000_000) }
 
     private static func micros(_ clock: Int32) -> Int {
         var now = timespec()
@@ -37,6 +42,9 @@ enum Beat {
     }
 
     private static func write(_ coarse: Int) {
+        // A server that sleeps for each datagram comes here as often.
+        let tells = coarse - told > 100_000
+        if tells { told = coarse }
         last = coarse
         for number in 0..<Shared.queueCount {
             let queue = Shared.queues + number
@@ -45,6 +53,23 @@ enum Beat {
             }
             UnsafeMutableRawPointer(consumer).assumingMemoryBound(to: Atomic<UInt64>.self)
                 .pointee.store(UInt64(coarse + offset), ordering: .relaxed)
+            if tells { queue.pointee.tell(consumer) }
+        }
+    }
+}
+
+extension Queue {
+    /// How full the rings are, and what the kernel found no room for (linux/if_xdp.h): for `vos-fastpath sockets`.
+    @inline(never)
+    func tell(_ consumer: UnsafeMutablePointer<fastpath_consumer>) {
+        consumer.pointee.ring_ready = UInt64(socket.receive.ready)
+        var statistics = xdp_statistics()
+        var length = socklen_t(MemoryLayout<xdp_statistics>.size)
+        guard getsockopt(socket.fd, SOL_XDP, XDP_STATISTICS, &statistics, &length) == 0 else { return }
+        // Not counted up, so that it does not matter who tells.
+        withUnsafeMutableBytes(of: &consumer.pointee.counts) { bytes in
+            let counts = bytes.assumingMemoryBound(to: UInt64.self)
+            counts[Int(FASTPATH_CONSUMER_RING_FULL.rawValue)] = statistics.rx_dropped &+ statistics.rx_ring_full
         }
     }
 }

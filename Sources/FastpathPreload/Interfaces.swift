@@ -56,6 +56,7 @@ enum Interfaces {
         edgeCount += 1
         var options = XDPSocketOptions(interface: interface, queue: 0)
         options.ringSize = ringSize()
+        options.transmits = Transmit.isOn
         options.hugePages = Takeover.isSet("VOS_FASTPATH_HUGE_PAGES", to: "1")
         if let text = getenv("VOS_FASTPATH_BUSY_POLL") { options.busyPoll = atoi(text) }
         for queue in 0..<min(receiveQueues(interface), edge.capacity) where Shared.queueCount < Shared.queueLimit {
@@ -110,10 +111,12 @@ enum Interfaces {
         let place = Shared.queues + Shared.queueCount
         place.initialize(
             to: Queue(
-                lock: pthread_mutex_t(), socket: socket, interface: interface, number: queue, consumer: nil,
+                lock: pthread_mutex_t(), sendLock: pthread_mutex_t(), socket: socket, interface: interface,
+                number: queue, consumer: nil,
                 watched: .init(repeating: -1), isStuck: Atomic(0), others: others, journal: Journal()))
         place.pointee.watched[0] = socket.fd
-        let code = fastpath_make_lock(&place.pointee.lock)
+        var code = fastpath_make_lock(&place.pointee.lock)
+        if code == 0 { code = fastpath_make_lock(&place.pointee.sendLock) }
         guard code == 0 else { throw XDPSocketError(step: "make a lock", code: code) }
         Shared.queueCount += 1
     }
@@ -137,7 +140,9 @@ enum Interfaces {
                 memset(consumer, 0, MemoryLayout<fastpath_consumer>.size)
                 consumer.pointee.longest = queue.pointee.socket.longestFrame
                 consumer.pointee.ring_size = queue.pointee.socket.receive.size
-                consumer.pointee.flags = queue.pointee.socket.isZeroCopy ? UInt32(FASTPATH_CONSUMER_ZERO_COPY) : 0
+                var flags = queue.pointee.socket.isZeroCopy ? FASTPATH_CONSUMER_ZERO_COPY : 0
+                if queue.pointee.socket.transmit != nil { flags |= FASTPATH_CONSUMER_TRANSMITS }
+                consumer.pointee.flags = UInt32(flags)
                 queue.pointee.consumer = consumer
             }
         }

@@ -21,6 +21,8 @@ struct Real {
         @convention(c) (
             Int32, UnsafeMutableRawPointer?, Int, Int32, UnsafeMutableRawPointer?, UnsafeMutablePointer<Length>?
         ) -> Int
+    let sendto: @convention(c) (Int32, UnsafeRawPointer?, Int, Int32, UnsafeRawPointer?, Length) -> Int
+    let sendmsg: @convention(c) (Int32, UnsafePointer<msghdr>?, Int32) -> Int
     let recvmsg: @convention(c) (Int32, UnsafeMutablePointer<msghdr>?, Int32) -> Int
     let recvmmsg:
         @convention(c) (Int32, UnsafeMutablePointer<mmsghdr>?, UInt32, Int32, UnsafeMutablePointer<timespec>?) -> Int32
@@ -59,6 +61,8 @@ struct Real {
         readv = Self.next("readv")
         recv = Self.next("recv")
         recvfrom = Self.next("recvfrom")
+        sendto = Self.next("sendto")
+        sendmsg = Self.next("sendmsg")
         recvmsg = Self.next("recvmsg")
         recvmmsg = Self.next("recvmmsg")
         poll = Self.next("poll")

@@ -68,6 +68,9 @@ struct Binding: ~Copyable {
     let sleepers: Atomic<UInt32>
     /// Was `wakeup` written and not read since?
     let isSignalled: Atomic<UInt32>
+    /// What answers carry (IP_TTL and IP_TOS, or those of IPv6).
+    var hopLimit: UInt8
+    var trafficClass: UInt8
     /// An eventfd: there is something for this socket, and its readers may sleep.
     var wakeup: Int32
 
@@ -119,6 +122,8 @@ struct Moved: BitwiseCopyable {
 struct Queue: ~Copyable {
     /// First, for its address is the queue's.
     var lock: pthread_mutex_t
+    /// Of the transmit ring.
+    var sendLock: pthread_mutex_t
     var socket: XDPSocket
     var interface: UInt32
     var number: UInt32
@@ -132,11 +137,12 @@ struct Queue: ~Copyable {
     var others: UnsafeMutablePointer<Ring<Moved>>
     let journal: Journal
 
-    func count(_ what: fastpath_consumer_count, _ number: UInt64 = 1) {
+    func count(_ what: fastpath_consumer_count) {
         guard let consumer else { return }
+        // Processes count at once.
         withUnsafeMutableBytes(of: &consumer.pointee.counts) { bytes in
-            let counts = bytes.assumingMemoryBound(to: UInt64.self)
-            counts[Int(what.rawValue)] &+= number
+            let counts = bytes.assumingMemoryBound(to: Atomic<UInt64>.self).baseAddress.unsafelyUnwrapped
+            (counts + Int(what.rawValue)).pointee.add(1, ordering: .relaxed)
         }
     }
 }

@@ -15,6 +15,7 @@ enum Takeover {
             return warn("there is no memory for what its processes share", 0)
         }
         if !Shared.isActive {
+            Transmit.isOn = isSet("VOS_FASTPATH_TX", to: "1")
             Receiver.checks = !isSet("VOS_FASTPATH_CHECKSUM", to: "off")
             HandBack.open()
         }
@@ -91,7 +92,8 @@ enum Takeover {
             to: Binding(
                 address: address, port: port, takesBoth: address.isIPv6 && only == 0,
                 options: Atomic(Options.asked(fd, isIPv6: address.isIPv6)), sleepers: Atomic(0), isSignalled: Atomic(0),
-                wakeup: wakeup))
+                hopLimit: 64, trafficClass: 0, wakeup: wakeup))
+        Options.readOutgoing(Shared.bindings + Shared.bindingCount, fd)
         Shared.bindingCount += 1
         return Shared.bindingCount - 1
     }
@@ -141,6 +143,7 @@ enum Takeover {
             log.add(" ")
             log.add(Int(queue.pointee.number))
         }
+        if Transmit.isOn { log.add("; answers by the transmit ring") }
         log.add("; nftables, conntrack, IPsec and fail2ban do not see these packets, nor does tcpdump on this host")
         if left > 0 {
             log.add("; local addresses beyond ")
@@ -168,11 +171,26 @@ enum Options {
         return bits
     }
 
+    /// What the kernel would put into the headers of an answer.
+    static func readOutgoing(_ binding: UnsafeMutablePointer<Binding>, _ fd: Int32) {
+        let isIPv6 = binding.pointee.address.isIPv6
+        let level = Int32(isIPv6 ? IPPROTO_IPV6 : IPPROTO_IP)
+        func value(_ name: Int32, _ otherwise: UInt8) -> UInt8 {
+            var value: Int32 = 0
+            var length = socklen_t(MemoryLayout<Int32>.size)
+            let code = getsockopt(fd, level, name, &value, &length)
+            return code == 0 && value >= 0 ? UInt8(truncatingIfNeeded: value) : otherwise
+        }
+        binding.pointee.hopLimit = value(isIPv6 ? IPV6_UNICAST_HOPS : IP_TTL, 64)
+        binding.pointee.trafficClass = value(isIPv6 ? IPV6_TCLASS : IP_TOS, 0)
+    }
+
     /// Behind a setsockopt(2) that went well.
     static func changed(_ binding: Int, _ fd: Int32) {
         let code = fastpath_errno()
         let bits = asked(fd, isIPv6: Shared.bindings[binding].address.isIPv6)
         Shared.bindings[binding].options.store(bits, ordering: .relaxed)
+        readOutgoing(Shared.bindings + binding, fd)
         fastpath_set_errno(code)
     }
 

@@ -232,7 +232,8 @@ struct fastpath_endpoint {
 	X(BAD_CHECKSUM, bad_checksum, "dropped: bad checksum")                                               \
 	X(BAD_FORMAT, bad_format, "dropped: no whole datagram")                                              \
 	X(SENT, sent, "sent by the transmit ring")                                                           \
-	X(WAKEUPS, wakeups, "wakeups of a waiting process")
+	X(WAKEUPS, wakeups, "wakeups of a waiting process")                                                  \
+	X(RING_FULL, ring_full, "dropped: no room in the rings")
 
 enum fastpath_consumer_count {
 #define X(NAME, name, label) FASTPATH_CONSUMER_##NAME,
@@ -249,7 +250,8 @@ struct fastpath_consumer {
 	uint32_t longest;	 /* bytes of the longest frame that it takes */
 	uint32_t flags;		 /* FASTPATH_CONSUMER_ZERO_COPY and so on */
 	uint32_t ring_size;	 /* descriptors */
-	uint64_t padding[5];
+	uint64_t ring_ready;	 /* descriptors that waited to be read at the last beat */
+	uint64_t padding[4];
 	struct fastpath_endpoint endpoints[FASTPATH_CONSUMER_ENDPOINTS];
 	/* Packets that the program left to the kernel, by what the consumer lacked. */
 	uint64_t stale;	   /* a beat */

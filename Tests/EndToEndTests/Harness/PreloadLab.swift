@@ -171,3 +171,34 @@ final class PreloadLab {
         return try command.stats().total - before
     }
 }
+
+/// Of `sockets --json`, all queues of all interfaces together.
+struct SocketCounts: Equatable {
+    var delivered = 0
+    var byKernel = 0
+    var sent = 0
+    /// Dropped, or not the server's.
+    var lost = 0
+
+    init(_ edge: Edge) throws {
+        struct Answer: Decodable {
+            struct Interface: Decodable { var sockets: [Socket] }
+            struct Socket: Decodable {
+                var delivered: Int
+                var byKernel: Int
+                var sent: Int
+                var badFormat: Int
+                var badChecksum: Int
+                var handedBack: Int
+            }
+            var interfaces: [Interface]
+        }
+        let answer: Answer = try edge.done("sockets", "--json").decoded()
+        for socket in answer.interfaces.flatMap(\.sockets) {
+            delivered += socket.delivered
+            byKernel += socket.byKernel
+            sent += socket.sent
+            lost += socket.badFormat + socket.badChecksum + socket.handedBack
+        }
+    }
+}
