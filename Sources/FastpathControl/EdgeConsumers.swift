@@ -26,12 +26,18 @@ extension EdgeControl {
     ///
     /// - Throws: as ``statistics(of:)``.
     public func consumers(of name: String? = nil) throws(Failure) -> EdgeConsumers {
-        EdgeConsumers(
-            rows: try statistics(of: name).rows.map { (row) throws(Failure) in
-                let consumers = try kernel.consumers(of: row.edge)
-                // Last, and at once: what was delivered by then was redirected before.
-                return EdgeConsumers.Row(
-                    edge: row.edge, consumers: consumers, counters: try kernel.counters(of: row.edge))
-            })
+        do throws(Failure) {
+            return EdgeConsumers(
+                rows: try statistics(of: name).rows.map { (row) throws(Failure) in
+                    let consumers = try kernel.consumers(of: row.edge)
+                    // Last, and at once: what was delivered by then was redirected before.
+                    return EdgeConsumers.Row(
+                        edge: row.edge, consumers: consumers, counters: try kernel.counters(of: row.edge))
+                })
+        } catch {
+            var failure = error
+            if error.kind == .notLoaded { failure.tried = "see who reads the sockets" }
+            throw failure
+        }
     }
 }

@@ -199,6 +199,7 @@ extension EndToEndTests {
                 }
                 expectFailure(try exec("--", "true"), saying: "vos-fastpath up IFACE")
                 expectFailure(try exec("--interface", "sip0", "--", "true"), saying: "vos-fastpath up sip0")
+                expectFailure(try lab.command.run("sockets", "sip0"), saying: "sockets", "vos-fastpath up sip0")
                 try lab.up(.native)
                 expectFailure(try exec("--interface", "nix9", "--", "true"), saying: "nix9")
                 expectFailure(try exec("--", "no-such-program"), saying: "no-such-program", "PATH")

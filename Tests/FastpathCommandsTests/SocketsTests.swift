@@ -84,7 +84,7 @@ import Testing
 
     @Test func whereNobodyIsAskedItSaysSo() {
         let lines = Self.report([QueueConsumer(queue: 0, hasSocket: true)], asked: false).lines(colour: false)
-        #expect(lines[0] == "eth0  AF_XDP: 1 of 1 queue taken, not all registered; 0 redirected")
+        #expect(lines[0] == "eth0  AF_XDP: 1 of 1 queue taken, unregistered; 0 redirected")
         #expect(lines[1].contains("switch consumers is off"))
         #expect(lines[3].contains("unregistered"))
     }

@@ -72,7 +72,7 @@ struct SocketsReport {
             var cells = [Styled("\(queue.queue)"), Styled(state.text, state.style)]
             cells += [
                 shown[.delivered], shown[.byKernel], shown[.handedBack], shown.dropped, shown.notTaken, shown[.wakeups],
-            ].map { Styled(state == .none ? "-" : format($0)) }
+            ].map { Styled(queue.beat == 0 ? "-" : format($0)) }
             cells.append(Styled(queue.ringSize == 0 ? "-" : "\(queue.ringReady) of \(Format.count(queue.ringSize))"))
             table.add(cells)
         }
@@ -256,7 +256,9 @@ extension InterfaceConsumers {
         let text = "AF_XDP: \(taken) of \(Format.plural(queues.count, "queue")) taken"
         guard taken > 0 else { return text }
         if silent > 0 { return "\(text), \(silent == taken ? "silent" : "\(silent) silent")" }
-        return text + (states().contains(.unregistered) ? ", not all registered" : ", alive")
+        let unregistered = states().count { $0 == .unregistered }
+        if unregistered == 0 { return "\(text), alive" }
+        return "\(text), \(unregistered == taken ? "unregistered" : "\(unregistered) unregistered")"
     }
 }
 
