@@ -86,7 +86,8 @@ let package = Package(
         .target(name: "CSupport", path: "Tests/CSupport"),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["FastpathAFXDP", "FastpathCore", "FastpathKernel", "FastpathLab", "Support", "CSupport"]),
+            dependencies: ["FastpathAFXDP", "FastpathCore", "FastpathKernel", "FastpathLab", "Support", "CSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(name: "FastpathLabTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab"]),
     ],
     cLanguageStandard: .gnu2x

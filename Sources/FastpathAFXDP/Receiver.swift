@@ -105,10 +105,12 @@ public final class Receiver {
                 .noInterface, tried: "find the interface", on: interface,
                 because: "this network namespace has none of that name", next: "`ip -br link` lists them.")
         }
-        let chosen = try Self.choose(queues, of: link, capacity: maps.slots.capacity)
+        var chosen = try Self.choose(queues, of: link, capacity: maps.slots.capacity)
         let states = UnsafeMutablePointer<ReceiveQueue>.allocate(capacity: chosen.count)
         do throws(Failure) {
-            try Self.open(chosen, of: link, maps, endpoints, options, into: states)
+            let count = try Self.open(
+                chosen, areAsked: queues != nil, of: link, maps, endpoints, options, into: states)
+            chosen.removeLast(chosen.count - count)
         } catch {
             states.deallocate()
             throw error
@@ -129,6 +131,7 @@ public final class Receiver {
 
     deinit {
         close()
+        states.deinitialize(count: queues.count)
         states.deallocate()
         polled.deallocate()
         turn.deallocate()
@@ -250,15 +253,16 @@ extension Receiver {
         return chosen
     }
 
-    /// Opens all, or none. Published are only those that can receive, and who reads is registered before.
+    /// Opens all, or none. Published are only those that can receive, and who reads is registered before. How many there
+    /// are: interfaces have queues that are not in use, behind those that are.
     private static func open(
-        _ queues: [UInt32], of link: Link, _ maps: SocketMaps, _ endpoints: [UDPEndpoint], _ options: Options,
-        into states: UnsafeMutablePointer<ReceiveQueue>
-    ) throws(Failure) {
+        _ queues: [UInt32], areAsked: Bool, of link: Link, _ maps: SocketMaps, _ endpoints: [UDPEndpoint],
+        _ options: Options, into states: UnsafeMutablePointer<ReceiveQueue>
+    ) throws(Failure) -> Int {
         var made = 0
         do throws(Failure) {
             for queue in queues {
-                let socket = try open(queue, of: link, options)
+                guard let socket = try open(queue, of: link, options, isOptional: !areAsked && made > 0) else { break }
                 let entry = maps.consumers.flatMap { ConsumerEntry($0, queue: queue) }
                 (states + made).initialize(
                     to: ReceiveQueue(socket: socket, number: queue, entry: entry, mtu: link.mtu))
@@ -270,18 +274,22 @@ extension Receiver {
                 entry?.beat(UInt64(micros(CLOCK_BOOTTIME)))
             }
             for index in 0..<made { try maps.publish(states[index].socket.fd, queue: queues[index]) }
+            return made
         } catch {
             for index in 0..<made {
                 try? maps.withdraw(queue: queues[index])
                 states[index].entry?.end()
                 states[index].close()
             }
-            (states).deinitialize(count: made)
+            states.deinitialize(count: made)
             throw error
         }
     }
 
-    private static func open(_ queue: UInt32, of link: Link, _ options: Options) throws(Failure) -> XDPSocket {
+    /// Nil where the queue is not in use, if that `isOptional`.
+    private static func open(
+        _ queue: UInt32, of link: Link, _ options: Options, isOptional: Bool
+    ) throws(Failure) -> XDPSocket? {
         var asked = XDPSocketOptions(interface: link.index, queue: queue)
         asked.ringSize = options.ringSize
         asked.transmits = options.transmits
@@ -290,8 +298,10 @@ extension Receiver {
         do throws(XDPSocketError) {
             return try XDPSocket.open(asked)
         } catch {
+            if isOptional, error.code == EINVAL { return nil }
             let next =
                 switch error.code {
+                case EINVAL: "`ethtool -l \(link.name)` tells which queues are in use."
                 case EBUSY: "End the other consumer of the queue; 'ss --xdp' names it."
                 case EPERM: "Run it as root."
                 case ENETDOWN: "Bring the interface up."

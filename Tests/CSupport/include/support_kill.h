@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kills a program at an exact point of its run, for the tests. */
+/* Kills a program at an exact point of its run. */
 #ifndef SUPPORT_KILL_H
 #define SUPPORT_KILL_H
 
