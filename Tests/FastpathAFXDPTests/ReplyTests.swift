@@ -85,7 +85,8 @@ import Testing
     func answerable() throws {
         #expect(try isAnswerable(Self.request))
         let changes: [(Int, [UInt8])] = [
-            (0, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), (0, [0x01]), (6, [0x03]),  // Ethernet: all, a group, a group asks
+            // Ethernet: all, a group, a group asks.
+            (0, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), (0, [0x01]), (6, [0x03]),
             (26, [0, 0, 0, 0]), (26, [255, 255, 255, 255]), (26, [224, 0, 1, 75]),  // the source
             (30, [255, 255, 255, 255]), (30, [224, 0, 1, 75]), (34, [0, 0]),  // the destination; port 0
         ]
