@@ -133,10 +133,19 @@ static inline uint32_t read32(const uint8_t *bytes)
 /* The Internet checksum (RFC 1071), not folded. */
 static inline uint64_t add(uint64_t sum, const uint8_t *bytes, uint32_t length)
 {
-	uint32_t i = 0;
+	uint32_t pairs = length / 8, i = pairs * 8;
 
-	for (; i + 4 <= length; i += 4)
+	for (uint32_t pair = 0; pair < pairs; pair++) {
+		uint64_t words;
+
+		memcpy(&words, bytes + pair * 8, sizeof(words));
+		words = __builtin_bswap64(words);
+		sum += (words >> 32) + (words & 0xffffffff);
+	}
+	if (i + 4 <= length) {
 		sum += read32(bytes + i);
+		i += 4;
+	}
 	if (i + 2 <= length) {
 		sum += read16(bytes + i);
 		i += 2;
