@@ -77,7 +77,6 @@ private struct ReceiveStand {
     let host: LabHost
     let interface: LabInterface
     let flood: FrameFlood
-    private var pollers: [pid_t] = []
     private var folder: String { "/run/vos-fastpath-lab/\(Bench.name)" }
 
     init(_ bench: Bench, in laboratory: Laboratory, library: String?) throws(Failure) {
@@ -86,7 +85,7 @@ private struct ReceiveStand {
         self.library = library
         host = try laboratory.addHost("receiver")
         let peer = try laboratory.addHost("sender")
-        let queues = Int(ReceiveWorkers.queues)
+        let queues = ReceiveCost.workerCounts.upperBound
         let (interface, other) = try laboratory.connect(
             .init(host, Self.name, 0x0a63_6501, queues: queues), .init(peer, "eth0", 0x0a63_6502, queues: queues))
         self.interface = interface
@@ -102,18 +101,22 @@ private struct ReceiveStand {
             })
         try edge(["trust", "add", "\(IPPrefix(ipv4: other.address))"])
         try edge(["up", interface.name, "--mode", "native"])
-        pollers = try Self.pollInThreads(interface, cpu: bench.settings.cpu)
     }
 
     /// The kernel's threads are named by it, and by nothing else's.
     private static let name = "fp-rx"
 
-    /// Has threads of the kernel take packets off the wire, on the CPU that sends: what they do is told apart from what the
-    /// receivers do.
-    private static func pollInThreads(_ interface: LabInterface, cpu: Int) throws(Failure) -> [pid_t] {
+    /// As many queues as workers, and threads of the kernel that take packets off the wire, on the CPU that sends: what they
+    /// do is told apart from what the receivers do. The threads.
+    private func useQueues(_ count: Int) throws(Failure) -> [pid_t] {
+        for end in [interface, flood.interface] {
+            let arguments = ["ethtool", "-L", end.name, "rx", "\(count)", "tx", "\(count)"]
+            // Refused where it is so already.
+            _ = try Shell.outcome(of: arguments, in: end.host.namespace, timeout: .seconds(5))
+        }
         // /sys shows the network namespace that it was mounted in.
         try Shell.run([
-            "ip", "netns", "exec", interface.host.namespace.name ?? "", "sh", "-c",
+            "ip", "netns", "exec", host.namespace.name ?? "", "sh", "-c",
             "echo 1 > /sys/class/net/\(interface.name)/threaded",
         ])
         var threads: [pid_t] = []
@@ -121,7 +124,7 @@ private struct ReceiveStand {
             guard let pid = pid_t(name), let command = try? readFile("/proc/\(pid)/comm"),
                 command.starts(with: "napi/\(interface.name)-".utf8)
             else { continue }
-            try Shell.run(["taskset", "-pc", "\(cpu)", name])
+            try Shell.run(["taskset", "-pc", "\(bench.settings.cpu)", name])
             threads.append(pid)
         }
         return threads
@@ -129,8 +132,8 @@ private struct ReceiveStand {
 
     /// In batches: the threads run while the sender sleeps, between its portions, as a NIC's interrupts wait until some packets
     /// are there. Else they take their turn with the sender, which never sleeps.
-    private func poll(inBatches: Bool) {
-        for thread in pollers { setpriority(Int32(PRIO_PROCESS.rawValue), id_t(thread), inBatches ? 19 : -20) }
+    private static func poll(_ threads: [pid_t], inBatches: Bool) {
+        for thread in threads { setpriority(Int32(PRIO_PROCESS.rawValue), id_t(thread), inBatches ? 19 : -20) }
     }
 
     func tearDown() { try? edge(["down", "--all", "--purge"]) }
@@ -155,6 +158,7 @@ private struct ReceiveStand {
 
     /// One process of workers, from its start to its end.
     func measure(_ method: ReceiveMethod, workers: Int) throws(Failure) -> Sample {
+        let pollers = try useQueues(workers)
         let path = "\(folder)/counts"
         unlink(path)
         let counts = try ReceiveWorkers.share(path, workers)
@@ -173,7 +177,7 @@ private struct ReceiveStand {
         defer { child.end() }
         try waitForAll(counts, workers, child, log: log)
         return try pinned(toCPU: bench.settings.cpu) { () throws(Failure) in
-            try measure(method, Watched(counts: counts, workers: workers))
+            try measure(method, Watched(counts: counts, workers: workers), pollers)
         }
     }
 
@@ -194,33 +198,42 @@ private struct ReceiveStand {
         }
     }
 
-    private func measure(_ method: ReceiveMethod, _ watched: Watched) throws(Failure) -> Sample {
+    private func measure(
+        _ method: ReceiveMethod, _ watched: Watched, _ pollers: [pid_t]
+    ) throws(Failure) -> Sample {
         let isQuick = bench.settings.isQuick
-        poll(inBatches: true)
+        Self.poll(pollers, inBatches: true)
         // Pages, caches, and the time at which the library looks at what it took over.
         _ = try flood.send(SendLimits(count: 5_000, duration: .seconds(1), rate: ReceiveCost.pace))
         watched.settle()
         let redirected = try self.redirected()
-        var before = watched.state
-        let paced = try flood.send(
-            SendLimits(count: .max, duration: isQuick ? .milliseconds(150) : .milliseconds(350), rate: ReceiveCost.pace)
-        )
-        watched.settle()
-        let moved = watched.state - before
-        guard moved.packets > paced.packets / 2, (try self.redirected() - redirected > 0) == method.isRedirected else {
-            throw unexpected(
-                "measure \(method.label)", on: "\(watched.workers) workers, \(paced.packets) packets",
-                because: "\(moved.packets) were received, \(try self.redirected() - redirected) redirected")
+        var cpuTime = Double.infinity
+        var sent = 0, received = 0
+        // The quietest of some bursts: a neighbour on the same core or in its cache doubles all times for a while.
+        for _ in 0..<(isQuick ? 3 : 6) {
+            let before = watched.state
+            sent += try flood.send(
+                SendLimits(count: .max, duration: .milliseconds(60), rate: ReceiveCost.pace)
+            ).packets
+            watched.settle()
+            let moved = watched.state - before
+            received += moved.packets
+            guard moved.packets > 0 else { continue }
+            cpuTime = min(cpuTime, moved.cpuTime / .nanoseconds(1) / Double(moved.packets))
         }
-        poll(inBatches: false)
-        before = watched.state
+        let taken = try self.redirected() - redirected
+        guard received > sent / 2, (taken > 0) == method.isRedirected else {
+            throw unexpected(
+                "measure \(method.label)", on: "\(watched.workers) workers, \(sent) packets",
+                because: "\(received) were received, \(taken) redirected")
+        }
+        Self.poll(pollers, inBatches: false)
+        let before = watched.state
         let fast = try flood.send(
             SendLimits(count: .max, duration: isQuick ? .milliseconds(100) : .milliseconds(200)))
         // What waits in buffers by now was not received in this time.
-        let received = (watched.state - before).packets
-        return Sample(
-            cpuTime: moved.cpuTime / .nanoseconds(1) / Double(moved.packets),
-            rate: Double(received) / (fast.duration / .milliseconds(1)))
+        let taking = (watched.state - before).packets
+        return Sample(cpuTime: cpuTime, rate: Double(taking) / (fast.duration / .milliseconds(1)))
     }
 
     /// Packets, by the edge's own count.

@@ -34,7 +34,6 @@ public enum ReceiveMethod: String, CaseIterable, Hashable, Sendable {
 /// The side that is measured: a process of its own, with workers that receive and count in shared memory until it is
 /// killed.
 public struct ReceiveWorkers {
-    static let queues: UInt32 = 4
     static let ringSize: UInt32 = 2_048
     static let port: UInt16 = 5_060
     /// Bytes of the socket's buffer, for all workers.
@@ -85,16 +84,16 @@ public struct ReceiveWorkers {
             on: "UDP port \(Self.port)")
     }
 
-    /// A thread for each worker, with queues of its own.
+    /// A thread for each worker, with a queue of its own.
     private func receive(_ instance: Instance) throws(Failure) {
         let maps = try KernelEdges(instance: instance).socketMaps(of: interface)
         nonisolated(unsafe) let shared = (maps, try Receiver.endpoints(port: Self.port), counters)
-        let (method, interface, step) = (method, interface, count)
+        let (method, interface) = (method, interface)
         var workers: [Worker<Void>] = []
         for number in 0..<count {
             workers.append(
                 try Worker { (_) throws(Failure) in
-                    let queues = stride(from: UInt32(number), to: Self.queues, by: step).map { $0 }
+                    let queues = [UInt32(number)]
                     let (maps, endpoints, counters) = shared
                     if method == .swift {
                         try Self.loop(interface, queues, maps, endpoints, counters + number)
