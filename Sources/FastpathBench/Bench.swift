@@ -21,6 +21,8 @@ public struct Bench {
         case policy
         /// Packets dropped a second, by several means.
         case drop
+        /// CPU time to receive a packet, by AF_XDP and by sockets.
+        case afxdp
         /// Good calls while the SIP server is flooded.
         case calls
         /// Time to change lists with the command.
@@ -67,6 +69,7 @@ public struct Bench {
         public var carrier: CarrierCost?
         public var policy: [PolicyCost] = []
         public var drops: [DropCost] = []
+        public var receivers: [ReceiveCost] = []
         public var calls: FloodCalls?
         public var lists: ListTimes?
         public var start: StartTime?
@@ -119,6 +122,7 @@ public struct Bench {
         case .carrier: report.carrier = try CarrierCost.measure(self, in: laboratory)
         case .policy: report.policy = try PolicyCost.measure(self, in: laboratory)
         case .drop: report.drops = try DropCost.measure(self, in: laboratory)
+        case .afxdp: report.receivers = try ReceiveCost.measure(self, in: laboratory)
         case .calls: report.calls = try FloodCalls.measure(self, in: laboratory)
         case .lists: report.lists = try ListTimes.measure(self, in: laboratory)
         case .start: report.start = try StartTime.measure(self)
@@ -142,7 +146,7 @@ extension Bench.Report {
         packets.flatMap(\.figures) + (mix?.figures ?? []) + (carrier?.figures ?? []) + policy.flatMap(\.figures)
             + drops.flatMap(\.figures)
             + dropRatios + [carrierDropRatio].compactMap { $0 }
-            + (calls?.figures ?? []) + (lists?.figures ?? []) + (start?.figures ?? [])
+            + receivers.figures + (calls?.figures ?? []) + (lists?.figures ?? []) + (start?.figures ?? [])
     }
 
     /// CPU time of the other ways over that of the edge in native mode.
@@ -170,6 +174,7 @@ extension Bench.Report {
                 Goal(figure: mix.ratio, relation: .atMost, limit: 1.35, label: "mixed traffic, over the floor"))
         }
         goals += carrier?.goals ?? []
+        goals += receivers.goals
         goals += calls?.goals ?? []
         if let ratio = carrierDropRatio {
             goals.append(

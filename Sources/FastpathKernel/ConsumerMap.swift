@@ -31,7 +31,7 @@ public final class ConsumerMap {
     }
 
     /// Of a queue, which must be below the map's capacity.
-    private func consumer(_ queue: Int) -> UnsafeMutablePointer<fastpath_consumer> {
+    func consumer(_ queue: Int) -> UnsafeMutablePointer<fastpath_consumer> {
         precondition(queue < map.capacity, "no such queue")
         return memory.memory.assumingMemoryBound(to: fastpath_consumer.self) + queue
     }
