@@ -58,7 +58,7 @@ extension ReceiveCost {
     }
 
     /// VOS_FASTPATH_LIBRARY, or the one that the build made; nil where there is none.
-    private static func preloadLibrary() throws(Failure) -> String? {
+    static func preloadLibrary() throws(Failure) -> String? {
         let asked = getenv("VOS_FASTPATH_LIBRARY").map { String(cString: $0) }
         guard let path = realpath(asked ?? "build/libvosfastpath.so", nil) else {
             guard let asked else { return nil }

@@ -102,6 +102,7 @@ extension Bench.Section {
         case .policy: "Measuring the policy table"
         case .drop: "Measuring floods"
         case .afxdp: "Measuring receivers"
+        case .servers: "Measuring the SIP server"
         case .calls: "Measuring calls under flood"
         case .lists: "Measuring changes of lists"
         case .start: "Measuring start-up"

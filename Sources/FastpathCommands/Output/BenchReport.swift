@@ -27,7 +27,7 @@ extension Output {
 extension Bench.Report {
     fileprivate var tables: [Table] {
         [
-            packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, receiveTable, callsTable,
+            packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, receiveTable, serverTable, callsTable,
             timeTable,
         ].compactMap { $0 }
     }
@@ -162,6 +162,24 @@ extension Bench.Report {
                     + costs.map { Styled(Format.decimal($0.rate.median, places: 0)) } + [joined(ratios.map(verdict))])
         }
         for ratio in receivers.ratios { table.add([Styled("  \(ratio.name)"), cell(ratio, places: 2)]) }
+        return table
+    }
+
+    private var serverTable: Table? {
+        guard !servers.isEmpty else { return nil }
+        var table = Table([
+            .left("KAMAILIO, \(Format.count(ServerCost.rate)) REQUESTS A SECOND"), .right("CPU NS A REQUEST"),
+            .right("P50, MS"), .right("P99, MS"), .right("ANSWERED"), .right("MOST, THOUSANDS A SECOND"), .left("GOALS"),
+        ])
+        for cost in servers {
+            let ratios = servers.ratios.filter { $0.name.hasPrefix("servers.\(cost.way.rawValue).") }
+            table.add([
+                Styled(cost.way.label), cell(cost.cpuTime, places: 0), cell(cost.p50, places: 3),
+                cell(cost.p99, places: 3), Styled("\(Format.decimal(cost.answered.median, places: 2)) %"),
+                cell(cost.throughput), joined((ratios + [cost.answered]).map(verdict)),
+            ])
+        }
+        for ratio in servers.ratios { table.add([Styled("  \(ratio.name)"), cell(ratio, places: 2)]) }
         return table
     }
 
