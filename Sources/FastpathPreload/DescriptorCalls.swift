@@ -73,6 +73,10 @@ private func mayReplace(_ fd: Int32, _ copy: Int32) -> Bool {
 
 @c(fcntl) public func preloadedFcntl(_ fd: Int32, _ command: Int32, _ argument: Int) -> Int32 {
     let result = Real.functions.pointee.fcntl(fd, command, argument)
+    if result == 0, command == F_SETFL {
+        let binding = Descriptors.binding(of: fd)
+        if binding >= 0 { Options.changed(binding, fd) }
+    }
     if result >= 0, command == F_DUPFD || command == F_DUPFD_CLOEXEC { Descriptors.copied(fd, to: result) }
     return result
 }
@@ -95,7 +99,9 @@ private func mayReplace(_ fd: Int32, _ copy: Int32) -> Bool {
             return 0
         }
     }
-    return Real.functions.pointee.ioctl(fd, request, argument)
+    let result = Real.functions.pointee.ioctl(fd, request, argument)
+    if binding >= 0, result == 0, request == UInt(FIONBIO) { Options.changed(binding, fd) }
+    return result
 }
 
 @c(setsockopt)
@@ -104,8 +110,6 @@ public func preloadedSetsockopt(
 ) -> Int32 {
     let result = Real.functions.pointee.setsockopt(fd, level, name, value, length)
     let binding = Descriptors.binding(of: fd)
-    if binding >= 0, result == 0, level == Int32(IPPROTO_IP) || level == Int32(IPPROTO_IPV6) {
-        Options.changed(binding, fd)
-    }
+    if binding >= 0, result == 0 { Options.changed(binding, fd) }
     return result
 }

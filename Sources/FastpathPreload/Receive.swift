@@ -156,19 +156,16 @@ enum Receiver {
             message.pointee = before
         }
         if case .bytes(let count) = fromRings(binding, Target(message: message, flags: flags)) { return count }
-        let mayWait = flags & Int32(MSG_DONTWAIT) == 0 && Real.functions.pointee.fcntl(fd, F_GETFL, 0) & O_NONBLOCK == 0
-        guard mayWait else {
+        let patience = flags & Int32(MSG_DONTWAIT) != 0 ? 0 : Shared.bindings[binding].patience.load(ordering: .relaxed)
+        guard patience != 0 else {
             Beat.quickly()
             Shared.bindings[binding].calm()
             // Between the look and the calm somebody may have come.
             if case .bytes(let count) = fromRings(binding, Target(message: message, flags: flags)) { return count }
             return fromKernel(binding, fd, message, atOnce)
         }
-        let end = receiveTimeout(fd).map { Waiting.milliseconds() + $0 }
+        let end = patience < 0 ? nil : Waiting.milliseconds() + patience
         while true {
-            let count = fromKernel(binding, fd, message, atOnce)
-            if count >= 0 || fastpath_errno() != EAGAIN { return count }
-            message.pointee = before
             switch Waiting.wait(binding, fd, until: end) {
             case .interrupted:
                 // signal(7): with a timeout a call is never begun anew.
@@ -179,9 +176,13 @@ enum Receiver {
             case .timedOut:
                 fastpath_set_errno(EAGAIN)
                 return -1
-            case .mayBeThere: break
+            case .kernel:
+                let count = fromKernel(binding, fd, message, atOnce)
+                if count >= 0 || fastpath_errno() != EAGAIN { return count }
+                message.pointee = before
+            case .ring:
+                if case .bytes(let count) = fromRings(binding, Target(message: message, flags: flags)) { return count }
             }
-            if case .bytes(let count) = fromRings(binding, Target(message: message, flags: flags)) { return count }
         }
     }
 
@@ -224,15 +225,5 @@ enum Receiver {
             }
         }
         return .nothing
-    }
-
-    /// SO_RCVTIMEO in milliseconds, at least 1; nil: none.
-    private static func receiveTimeout(_ fd: Int32) -> Int? {
-        var time = timeval()
-        var length = socklen_t(MemoryLayout<timeval>.size)
-        guard getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, &length) == 0, time.tv_sec != 0 || time.tv_usec != 0 else {
-            return nil
-        }
-        return max(1, time.tv_sec * 1_000 + (time.tv_usec + 999) / 1_000)
     }
 }

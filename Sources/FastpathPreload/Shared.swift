@@ -64,6 +64,8 @@ struct Binding: ~Copyable {
     var takesBoth: Bool
     /// Bits of what it asked to be told with each datagram: ``Option``.
     let options: Atomic<UInt32>
+    /// How long a call may wait: milliseconds (SO_RCVTIMEO), -1 for ever, 0 not at all (O_NONBLOCK).
+    let patience: Atomic<Int>
     /// Processes that wait in ``Waiting``. One that was killed is counted for ever: then some wakeups are in vain.
     let sleepers: Atomic<UInt32>
     /// Was `wakeup` written and not read since?

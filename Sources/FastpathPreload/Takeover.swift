@@ -91,9 +91,10 @@ enum Takeover {
         (Shared.bindings + Shared.bindingCount).initialize(
             to: Binding(
                 address: address, port: port, takesBoth: address.isIPv6 && only == 0,
-                options: Atomic(Options.asked(fd, isIPv6: address.isIPv6)), sleepers: Atomic(0), isSignalled: Atomic(0),
+                options: Atomic(Options.asked(fd, isIPv6: address.isIPv6)), patience: Atomic(-1), sleepers: Atomic(0), isSignalled: Atomic(0),
                 hopLimit: 64, trafficClass: 0, wakeup: wakeup))
         Options.readOutgoing(Shared.bindings + Shared.bindingCount, fd)
+        Options.readPatience(Shared.bindings + Shared.bindingCount, fd)
         Shared.bindingCount += 1
         return Shared.bindingCount - 1
     }
@@ -185,9 +186,22 @@ enum Options {
         binding.pointee.trafficClass = value(isIPv6 ? IPV6_TCLASS : IP_TOS, 0)
     }
 
-    /// Behind a setsockopt(2) that went well.
+    /// O_NONBLOCK and SO_RCVTIMEO. They belong to the socket, whoever set them.
+    static func readPatience(_ binding: UnsafeMutablePointer<Binding>, _ fd: Int32) {
+        var patience = -1
+        var time = timeval()
+        var length = socklen_t(MemoryLayout<timeval>.size)
+        if getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, &length) == 0, time.tv_sec != 0 || time.tv_usec != 0 {
+            patience = max(1, time.tv_sec * 1_000 + (time.tv_usec + 999) / 1_000)
+        }
+        if Real.functions.pointee.fcntl(fd, F_GETFL, 0) & O_NONBLOCK != 0 { patience = 0 }
+        binding.pointee.patience.store(patience, ordering: .relaxed)
+    }
+
+    /// Behind a call that may have changed what is read here, and went well.
     static func changed(_ binding: Int, _ fd: Int32) {
         let code = fastpath_errno()
+        readPatience(Shared.bindings + binding, fd)
         let bits = asked(fd, isIPv6: Shared.bindings[binding].address.isIPv6)
         Shared.bindings[binding].options.store(bits, ordering: .relaxed)
         readOutgoing(Shared.bindings + binding, fd)

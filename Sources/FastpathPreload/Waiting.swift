@@ -16,8 +16,10 @@ enum Waiting {
 
     /// Why it is over.
     enum Outcome {
-        /// Look again.
-        case mayBeThere
+        /// Something may be in a ring.
+        case ring
+        /// Something may be in the kernel's socket.
+        case kernel
         case timedOut
         /// By a signal.
         case interrupted
@@ -32,7 +34,7 @@ enum Waiting {
         while true {
             Beat.slowly()
             // Whoever came before this process was counted as one that sleeps has woken nobody.
-            if mayHaveSome(binding) { return .mayBeThere }
+            if mayHaveSome(binding) { return .ring }
             var slice = Beat.interval
             if let end { slice = min(slice, max(0, end - milliseconds())) }
             var event = epoll_event()
@@ -41,12 +43,12 @@ enum Waiting {
                 if fastpath_errno() == EINTR { return .interrupted }
                 // No descriptor for an instance was to be had: then by turns.
                 usleep(1_000)
-                return .mayBeThere
+                return .kernel
             }
             if count > 0 {
                 if Shared.queueCount > 0 { Shared.queues[0].count(FASTPATH_CONSUMER_WAKEUPS) }
                 if event.data.u32 == 1 { place.pointee.calm() }
-                return .mayBeThere
+                return event.data.u32 == 0 ? .kernel : .ring
             }
             if let end, milliseconds() >= end { return .timedOut }
         }
