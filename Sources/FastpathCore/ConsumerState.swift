@@ -27,6 +27,7 @@ public struct ConsumerCount: Hashable, Sendable, CaseIterable {
     public static let badFormat = allCases[Int(FASTPATH_CONSUMER_BAD_FORMAT.rawValue)]
     public static let sent = allCases[Int(FASTPATH_CONSUMER_SENT.rawValue)]
     public static let wakeups = allCases[Int(FASTPATH_CONSUMER_WAKEUPS.rawValue)]
+    public static let ringFull = allCases[Int(FASTPATH_CONSUMER_RING_FULL.rawValue)]
 }
 
 /// One receive queue of an interface, as `struct fastpath_consumer` has it, and whether a socket is there.
@@ -42,6 +43,8 @@ public struct QueueConsumer: Hashable, Sendable {
     public var longest = 0
     /// Descriptors of the receive ring.
     public var ringSize = 0
+    /// Of these: waited to be read at the last beat.
+    public var ringReady: UInt64 = 0
     public var isZeroCopy = false
     /// Does it send by a ring too?
     public var transmits = false
@@ -104,6 +107,9 @@ public struct InterfaceConsumers: Hashable, Sendable {
     public var silent: Int {
         states().count { if case .silent = $0 { true } else { false } }
     }
+
+    /// What the readers counted, on all queues.
+    public func count(_ count: ConsumerCount) -> UInt64 { queues.reduce(0) { $0 + $1.counts[count, default: 0] } }
 
     /// Packets that were left to the kernel for a reason, on all queues.
     public func refused(_ refusal: RegisteredConsumer.Refusal) -> UInt64 {

@@ -68,6 +68,7 @@ extension ConsumerMap {
         state.beat = consumer.beat
         state.longest = Int(consumer.longest)
         state.ringSize = Int(consumer.ring_size)
+        state.ringReady = consumer.ring_ready
         state.isZeroCopy = consumer.flags & UInt32(FASTPATH_CONSUMER_ZERO_COPY) != 0
         state.transmits = consumer.flags & UInt32(FASTPATH_CONSUMER_TRANSMITS) != 0
         for refusal in RegisteredConsumer.Refusal.allCases {

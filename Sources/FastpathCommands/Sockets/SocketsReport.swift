@@ -64,18 +64,26 @@ struct SocketsReport {
     ) -> Table {
         var table = Table(
             [
-                .right("QUEUE"), .left("READER"), .right("DELIVERED"), .right("BY KERNEL"), .right("HANDED BACK"),
+                .right("QUEUE"), .left("READER"), .right("IN RING"), .right("DELIVERED"), .right("BY KERNEL"),
+                .right("HANDED BACK"),
                 .right("DROPPED"), .right("NOT TAKEN"), .right("WAKEUPS"),
             ], indent: 2)
         for (queue, state) in zip(row.consumers.queues, row.consumers.states()) {
             let shown = number(QueueNumbers(row.edge.interface, queue))
-            var cells = [Styled("\(queue.queue)"), Styled(state.text, state.style)]
+            var cells = [Styled("\(queue.queue)"), Styled(state.text, state.style), ringCell(queue)]
             cells += [
                 shown[.delivered], shown[.byKernel], shown[.handedBack], shown.dropped, shown.notTaken, shown[.wakeups],
             ].map { Styled(queue.beat == 0 ? "-" : format($0)) }
             table.add(cells)
         }
         return table
+    }
+
+    /// How full the receive ring was at the last beat.
+    private func ringCell(_ queue: QueueConsumer) -> Styled {
+        guard queue.beat != 0, queue.hasSocket else { return "-" }
+        let isNearlyFull = queue.ringReady * 4 > UInt64(queue.ringSize) * 3
+        return Styled(Format.count(queue.ringReady), isNearlyFull ? .red : nil)
     }
 
     /// What does not fit into columns: reasons, rings, addresses, processes.
@@ -149,6 +157,7 @@ struct SocketsReport {
         }
         members += [
             .init(key: "ring_size", value: .number(queue.ringSize)),
+            .init(key: "ring_ready", value: .number(queue.ringReady)),
             .init(key: "longest", value: .number(queue.longest)),
             .init(key: "zero_copy", value: .bool(queue.isZeroCopy)),
             .init(key: "transmits", value: .bool(queue.transmits)),
@@ -170,8 +179,8 @@ struct QueueNumbers: Hashable {
     var counts: [ConsumerCount: UInt64]
     var refused: [RegisteredConsumer.Refusal: UInt64]
 
-    /// What the library throws away, in order of display.
-    static let drops: [ConsumerCount] = [.badChecksum, .badFormat]
+    /// What the library throws away, and the kernel before it, in order of display.
+    static let drops: [ConsumerCount] = [.badChecksum, .badFormat, .ringFull]
 
     init(_ interface: InterfaceID, _ queue: QueueConsumer) {
         self.interface = interface
