@@ -7,6 +7,7 @@ let package = Package(
     products: [
         .executable(name: "vos-fastpath", targets: ["vos-fastpath"]),
         .library(name: "vosfastpath", type: .dynamic, targets: ["FastpathPreload"]),
+        .library(name: "FastpathAFXDP", targets: ["FastpathAFXDP"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
@@ -24,7 +25,8 @@ let package = Package(
 
         .target(name: "FastpathCore", dependencies: ["CFastpathABI"]),
         .target(name: "FastpathKernel", dependencies: ["FastpathCore", "CFastpathProgram", "CLibBPF", "CLinux"]),
-        .target(name: "FastpathAFXDP", dependencies: ["CLinux"]),
+        .target(
+            name: "FastpathAFXDP", dependencies: ["FastpathCore", "FastpathKernel", "CFastpathABI", "CLinux"]),
         // Into other programs, so without a runtime: Sockets/ is FastpathAFXDP's.
         .target(
             name: "FastpathPreload", dependencies: ["CFastpathABI", "CPreload"], exclude: ["exports.map"],
@@ -46,18 +48,21 @@ let package = Package(
         .target(
             name: "FastpathBench",
             dependencies: [
-                "FastpathCore", "FastpathKernel", "FastpathLab", "CFastpathABI", "CFastpathLab", "CFastpathProgram",
+                "FastpathAFXDP", "FastpathCore", "FastpathKernel", "FastpathLab", "CFastpathABI", "CFastpathLab",
+                "CFastpathProgram",
             ]),
         .target(
             name: "FastpathCommands",
             dependencies: [
-                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab", "FastpathBench",
-                "CFastpathABI",
-                "CLibPcap",
+                "FastpathAFXDP", "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab",
+                "FastpathBench", "CFastpathABI", "CLibPcap",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
 
+        .testTarget(
+            name: "FastpathAFXDPTests",
+            dependencies: ["FastpathAFXDP", "FastpathCore", "FastpathLab"]),
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
         .testTarget(
             name: "FastpathCommandsTests",
@@ -87,7 +92,10 @@ let package = Package(
             name: "udp-peer", path: "Tests/preload/udp-peer", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support", "CSupport", "udp-peer"]),
+            dependencies: [
+                "FastpathAFXDP", "FastpathCore", "FastpathKernel", "FastpathLab", "Support", "CSupport", "udp-peer",
+            ],
+            exclude: ["Fixtures"]),
         .testTarget(name: "FastpathLabTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab"]),
     ],
     cLanguageStandard: .gnu2x

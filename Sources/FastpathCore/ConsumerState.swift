@@ -26,8 +26,8 @@ public struct ConsumerCount: Hashable, Sendable, CaseIterable {
     public static let badChecksum = allCases[Int(FASTPATH_CONSUMER_BAD_CHECKSUM.rawValue)]
     public static let badFormat = allCases[Int(FASTPATH_CONSUMER_BAD_FORMAT.rawValue)]
     public static let sent = allCases[Int(FASTPATH_CONSUMER_SENT.rawValue)]
-    public static let wakeups = allCases[Int(FASTPATH_CONSUMER_WAKEUPS.rawValue)]
     public static let ringFull = allCases[Int(FASTPATH_CONSUMER_RING_FULL.rawValue)]
+    public static let wakeups = allCases[Int(FASTPATH_CONSUMER_WAKEUPS.rawValue)]
 }
 
 /// One receive queue of an interface, as `struct fastpath_consumer` has it, and whether a socket is there.
@@ -43,8 +43,8 @@ public struct QueueConsumer: Hashable, Sendable {
     public var longest = 0
     /// Descriptors of the receive ring.
     public var ringSize = 0
-    /// Of these: waited to be read at the last beat.
-    public var ringReady: UInt64 = 0
+    /// Descriptors that waited to be read when the reader last beat.
+    public var ringReady = 0
     public var isZeroCopy = false
     /// Does it send by a ring too?
     public var transmits = false

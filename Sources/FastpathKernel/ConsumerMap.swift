@@ -31,7 +31,7 @@ public final class ConsumerMap {
     }
 
     /// Of a queue, which must be below the map's capacity.
-    private func consumer(_ queue: Int) -> UnsafeMutablePointer<fastpath_consumer> {
+    func consumer(_ queue: Int) -> UnsafeMutablePointer<fastpath_consumer> {
         precondition(queue < map.capacity, "no such queue")
         return memory.memory.assumingMemoryBound(to: fastpath_consumer.self) + queue
     }
@@ -68,7 +68,7 @@ extension ConsumerMap {
         state.beat = consumer.beat
         state.longest = Int(consumer.longest)
         state.ringSize = Int(consumer.ring_size)
-        state.ringReady = consumer.ring_ready
+        state.ringReady = Int(clamping: consumer.ring_ready)
         state.isZeroCopy = consumer.flags & UInt32(FASTPATH_CONSUMER_ZERO_COPY) != 0
         state.transmits = consumer.flags & UInt32(FASTPATH_CONSUMER_TRANSMITS) != 0
         for refusal in RegisteredConsumer.Refusal.allCases {

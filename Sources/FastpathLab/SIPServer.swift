@@ -13,7 +13,8 @@ public final class SIPServer: Sendable {
     public let port: UInt16
 
     private let process: Mutex<Child>
-    private let start: @Sendable () throws(Failure) -> Child
+    private let start: @Sendable ([String: String]) throws(Failure) -> Child
+    private let environment: [String: String]
     private let log: String
 
     /// Starts it and waits until it answers. `workers` is how many processes receive; `launcher`: words before its own
@@ -30,20 +31,22 @@ public final class SIPServer: Sendable {
         let path = "\(folder)/kamailio.cfg"
         try File.write(Self.configuration(address: address, port: port, workers: workers), to: path)
         log = "\(laboratory.folder)/kamailio.log"
-        start = { [laboratory] () throws(Failure) in
+        self.environment = environment
+        start = { [laboratory] (environment) throws(Failure) in
             try laboratory.start(
                 // In the foreground with its workers (-DD), errors to the log (-E), sockets and core files in the lab's folder.
                 launcher + ["kamailio", "-DD", "-E", "-f", path, "-w", folder, "-Y", folder, "-m", "64", "-M", "8"],
                 label: "kamailio", on: host, contained: true, environment: environment)
         }
-        process = Mutex(try start())
+        process = Mutex(try start(environment))
         try waitUntilAnswering()
     }
 
-    /// Ends it, where it still runs, and starts it anew; waits until it answers. What was registered is forgotten.
-    public func restart() throws(Failure) {
+    /// Ends it, where it still runs, and starts it anew, in another environment where one is given; waits until it answers.
+    /// What was registered is forgotten.
+    public func restart(environment: [String: String]? = nil) throws(Failure) {
         stop()
-        let fresh = try start()
+        let fresh = try start(environment ?? self.environment)
         process.withLock { $0 = fresh }
         try waitUntilAnswering()
     }

@@ -46,30 +46,29 @@ import Testing
     }
 
     @Test func theTableLinesUp() {
-        var silent = Self.queue(1, ago: 125_000_000, [.delivered: 7], [.stale: 1_000])
-        silent.ringReady = 1_900
+        var first = Self.queue(
+            0, ago: 1_000,
+            [
+                .delivered: 12_345, .byKernel: 3, .handedBack: 2, .badChecksum: 4, .badFormat: 1, .ringFull: 7,
+                .wakeups: 99,
+            ], [.unwanted: 6])
+        first.ringReady = 5
         let report = Self.report(
             [
-                Self.queue(
-                    0, ago: 1_000,
-                    [
-                        .delivered: 12_345, .byKernel: 3, .handedBack: 2, .badChecksum: 4, .badFormat: 1,
-                        .ringFull: 3, .wakeups: 99,
-                    ],
-                    [.unwanted: 6]),
-                silent,
+                first,
+                Self.queue(1, ago: 125_000_000, [.delivered: 7], [.stale: 1_000]),
                 QueueConsumer(queue: 2, hasSocket: false),
             ], redirected: 20_000)
         #expect(
             report.lines(colour: false) == [
                 "eth0  AF_XDP: 2 of 3 queues taken, 1 silent; 20,000 redirected",
-                "  QUEUE  READER        IN RING  DELIVERED  BY KERNEL  HANDED BACK  DROPPED  NOT TAKEN  WAKEUPS",
-                "      0  alive               0     12,345          3            2        8          6       99",
-                "      1  silent 2 min    1,900          7          0            0        0      1,000        0",
-                "      2  -                   -          -          -            -        -          -        -",
+                "  QUEUE  READER        DELIVERED  BY KERNEL  HANDED BACK  DROPPED  NOT TAKEN  WAKEUPS        RING",
+                "      0  alive            12,345          3            2       12          6       99  5 of 2,048",
+                "      1  silent 2 min          7          0            0        0      1,000        0  0 of 2,048",
+                "      2  -                     -          -            -        -          -        -           -",
                 "  queue 0: 4 dropped: bad checksum",
                 "  queue 0: 1 dropped: no whole datagram",
-                "  queue 0: 3 dropped: no room in the rings",
+                "  queue 0: 7 dropped: no room in the rings",
                 "  queue 0: 6 not taken: for an address and port that no reader has registered",
                 "  queue 1: 1,000 not taken: the reader was silent",
                 "  rings: 2,048 frames of up to 1,792 bytes, copy mode",
@@ -93,15 +92,14 @@ import Testing
     @Test func jsonHasEveryNumber() throws {
         var queue = Self.queue(4, ago: 250_000, [.delivered: 5], [.tooLong: 1])
         queue.isZeroCopy = true
-        queue.ringReady = 12
+        queue.ringReady = 3
         let json = Self.report([queue], redirected: 9).json
         #expect(try JSONValue(parsing: json.encoded) == json)
         let row = try #require(json["interfaces"]?.elements.first)
         #expect(row["redirected"] == 9 && row["queues"] == 1 && row["taken"] == 1)
         let socket = try #require(row["sockets"]?.elements.first)
         #expect(socket["queue"] == 4 && socket["state"] == "alive" && socket["beat_age_ms"] == 250)
-        #expect(socket["ring_size"] == 2_048 && socket["ring_ready"] == 12)
-        #expect(socket["zero_copy"] == true && socket["transmits"] == false)
+        #expect(socket["ring_ready"] == 3 && socket["zero_copy"] == true && socket["transmits"] == false)
         for count in ConsumerCount.allCases { #expect(socket[count.name] == (count == .delivered ? 5 : 0)) }
         #expect(socket["too_long"] == 1 && socket["stale"] == 0 && socket["unwanted"] == 0)
         #expect(socket["processes"]?.elements.map { $0["name"] } == ["kamailio", .null])
@@ -141,7 +139,7 @@ import Testing
         let picture = watch.picture(LookInterval(before: report, after: report, seconds: 0, time: 1_700_000_000))
         #expect(picture[0].hasPrefix("vos-fastpath sockets"))
         #expect(picture[1] == "eth0  AF_XDP: 1 of 1 queue taken, alive; redirected 0/s, 8 in all")
-        #expect(picture.contains { $0.hasPrefix("      0  alive         0          0 ") })
+        #expect(picture.contains { $0.hasPrefix("      0  alive") && $0.contains(" 0 ") })
     }
 
     @Test func doctorNamesASilentReaderAndWhatNobodyWanted() {

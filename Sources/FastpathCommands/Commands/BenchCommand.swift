@@ -101,6 +101,8 @@ extension Bench.Section {
         case .carrier: "Measuring profile carrier"
         case .policy: "Measuring the policy table"
         case .drop: "Measuring floods"
+        case .afxdp: "Measuring receivers"
+        case .servers: "Measuring the SIP server"
         case .calls: "Measuring calls under flood"
         case .lists: "Measuring changes of lists"
         case .start: "Measuring start-up"

@@ -64,26 +64,19 @@ struct SocketsReport {
     ) -> Table {
         var table = Table(
             [
-                .right("QUEUE"), .left("READER"), .right("IN RING"), .right("DELIVERED"), .right("BY KERNEL"),
-                .right("HANDED BACK"),
-                .right("DROPPED"), .right("NOT TAKEN"), .right("WAKEUPS"),
+                .right("QUEUE"), .left("READER"), .right("DELIVERED"), .right("BY KERNEL"), .right("HANDED BACK"),
+                .right("DROPPED"), .right("NOT TAKEN"), .right("WAKEUPS"), .right("RING"),
             ], indent: 2)
         for (queue, state) in zip(row.consumers.queues, row.consumers.states()) {
             let shown = number(QueueNumbers(row.edge.interface, queue))
-            var cells = [Styled("\(queue.queue)"), Styled(state.text, state.style), ringCell(queue)]
+            var cells = [Styled("\(queue.queue)"), Styled(state.text, state.style)]
             cells += [
                 shown[.delivered], shown[.byKernel], shown[.handedBack], shown.dropped, shown.notTaken, shown[.wakeups],
             ].map { Styled(queue.beat == 0 ? "-" : format($0)) }
+            cells.append(Styled(queue.ringSize == 0 ? "-" : "\(queue.ringReady) of \(Format.count(queue.ringSize))"))
             table.add(cells)
         }
         return table
-    }
-
-    /// How full the receive ring was at the last beat.
-    private func ringCell(_ queue: QueueConsumer) -> Styled {
-        guard queue.beat != 0, queue.hasSocket else { return "-" }
-        let isNearlyFull = queue.ringReady * 4 > UInt64(queue.ringSize) * 3
-        return Styled(Format.count(queue.ringReady), isNearlyFull ? .red : nil)
     }
 
     /// What does not fit into columns: reasons, rings, addresses, processes.
@@ -156,8 +149,8 @@ struct SocketsReport {
             .init(key: $0.rawValue, value: .number(queue.refused[$0, default: 0]))
         }
         members += [
-            .init(key: "ring_size", value: .number(queue.ringSize)),
             .init(key: "ring_ready", value: .number(queue.ringReady)),
+            .init(key: "ring_size", value: .number(queue.ringSize)),
             .init(key: "longest", value: .number(queue.longest)),
             .init(key: "zero_copy", value: .bool(queue.isZeroCopy)),
             .init(key: "transmits", value: .bool(queue.transmits)),
@@ -179,7 +172,7 @@ struct QueueNumbers: Hashable {
     var counts: [ConsumerCount: UInt64]
     var refused: [RegisteredConsumer.Refusal: UInt64]
 
-    /// What the library throws away, and the kernel before it, in order of display.
+    /// What the library throws away, in order of display.
     static let drops: [ConsumerCount] = [.badChecksum, .badFormat, .ringFull]
 
     init(_ interface: InterfaceID, _ queue: QueueConsumer) {
