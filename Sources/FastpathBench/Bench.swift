@@ -150,7 +150,8 @@ extension Bench.Report {
         packets.flatMap(\.figures) + (mix?.figures ?? []) + (carrier?.figures ?? []) + policy.flatMap(\.figures)
             + drops.flatMap(\.figures)
             + dropRatios + [carrierDropRatio].compactMap { $0 }
-            + receivers.figures + servers.figures + (calls?.figures ?? []) + (lists?.figures ?? []) + (start?.figures ?? [])
+            + receivers.figures + servers.figures + (calls?.figures ?? []) + (lists?.figures ?? [])
+            + (start?.figures ?? [])
     }
 
     /// CPU time of the other ways over that of the edge in native mode.

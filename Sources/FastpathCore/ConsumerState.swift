@@ -108,6 +108,9 @@ public struct InterfaceConsumers: Hashable, Sendable {
         states().count { if case .silent = $0 { true } else { false } }
     }
 
+    /// What the readers counted, on all queues.
+    public func count(_ count: ConsumerCount) -> UInt64 { queues.reduce(0) { $0 + $1.counts[count, default: 0] } }
+
     /// Packets that were left to the kernel for a reason, on all queues.
     public func refused(_ refusal: RegisteredConsumer.Refusal) -> UInt64 {
         queues.reduce(0) { $0 + $1.refused[refusal, default: 0] }

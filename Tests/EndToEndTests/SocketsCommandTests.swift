@@ -43,6 +43,9 @@ extension EndToEndTests {
                 var handedBack: Int
                 var badChecksum: Int
                 var badFormat: Int
+                var ringFull: Int
+                var ringReady: Int
+                var ringSize: Int
                 var stale: Int
                 var tooLong: Int
                 var unwanted: Int
@@ -119,9 +122,10 @@ extension EndToEndTests {
                     #expect(socket.delivered == 200)
                     let others = [
                         socket.byKernel, socket.handedBack, socket.badChecksum, socket.badFormat, socket.stale,
-                        socket.tooLong, socket.unwanted,
+                        socket.tooLong, socket.unwanted, socket.ringFull,
                     ]
                     #expect(others.allSatisfy { $0 == 0 }, "\(others)")
+                    #expect(socket.ringSize > 0 && socket.ringReady <= socket.ringSize)
                     #expect(socket.endpoints.contains("10.97.1.1:5080"))
                     #expect(try lab.command.stats("sip0").total == counters([.redirected: 200]))
 

@@ -146,13 +146,15 @@ import Testing
         let quiet = InterfaceConsumers(queues: [Self.queue(0, ago: 1)], time: Self.now, isAsked: true)
         #expect(socketFindings(quiet, "eth0") == [.ok("AF_XDP", "1 of 1 queue taken, alive")])
         let bad = InterfaceConsumers(
-            queues: [Self.queue(0, ago: 5_000_000, [:], [.unwanted: 3]), Self.queue(1, ago: 1)], time: Self.now,
+            queues: [Self.queue(0, ago: 5_000_000, [.ringFull: 9], [.unwanted: 3]), Self.queue(1, ago: 1)],
+            time: Self.now,
             isAsked: true)
         let findings = socketFindings(bad, "eth0")
-        #expect(findings.map(\.grade) == [.warn, .warn])
+        #expect(findings.map(\.grade) == [.warn, .warn, .warn])
         #expect(findings[0].detail.contains("queue 0: its reader is silent 5 s"))
-        #expect(findings[1].detail.hasPrefix("3 packets went to the kernel"))
-        #expect(findings.allSatisfy { $0.advice.contains("sockets eth0") })
+        #expect(findings[1].detail == "9 packets dropped: no room in the rings")
+        #expect(findings[2].detail.hasPrefix("3 packets went to the kernel"))
+        #expect(findings[0].advice.contains("sockets eth0") && findings[2].advice.contains("sockets eth0"))
         let none = InterfaceConsumers(
             queues: [QueueConsumer(queue: 0, hasSocket: false)], time: Self.now, isAsked: true)
         #expect(socketFindings(none, "eth0").isEmpty)

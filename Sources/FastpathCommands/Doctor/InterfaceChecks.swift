@@ -90,6 +90,13 @@ func socketFindings(_ consumers: InterfaceConsumers, _ interface: String) -> [Fi
                 check, "queue \(queue.queue): its reader is \(state.text), and its packets go to the kernel",
                 "See who it is with 'vos-fastpath sockets \(interface)'; a server that hangs must be started again."))
     }
+    let lost = consumers.count(.ringFull)
+    if lost > 0 {
+        findings.append(
+            .warn(
+                check, "\(Format.plural(Int(clamping: lost), "packet")) \(ConsumerCount.ringFull.label)",
+                "The server reads too slowly at times: more workers, or larger rings (VOS_FASTPATH_RING=8192)."))
+    }
     let unwanted = consumers.refused(.unwanted)
     if unwanted > 0 {
         findings.append(

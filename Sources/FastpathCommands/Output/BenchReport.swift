@@ -27,7 +27,8 @@ extension Output {
 extension Bench.Report {
     fileprivate var tables: [Table] {
         [
-            packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, receiveTable, serverTable, callsTable,
+            packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, receiveTable, serverTable,
+            callsTable,
             timeTable,
         ].compactMap { $0 }
     }
@@ -169,7 +170,8 @@ extension Bench.Report {
         guard !servers.isEmpty else { return nil }
         var table = Table([
             .left("KAMAILIO, \(Format.count(ServerCost.rate)) REQUESTS A SECOND"), .right("CPU NS A REQUEST"),
-            .right("P50, MS"), .right("P99, MS"), .right("ANSWERED"), .right("MOST, THOUSANDS A SECOND"), .left("GOALS"),
+            .right("P50, MS"), .right("P99, MS"), .right("ANSWERED"), .right("MOST, THOUSANDS A SECOND"),
+            .left("GOALS"),
         ])
         for cost in servers {
             let ratios = servers.ratios.filter { $0.name.hasPrefix("servers.\(cost.way.rawValue).") }
