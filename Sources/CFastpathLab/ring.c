@@ -163,16 +163,37 @@ static inline uint16_t fold(uint64_t sum)
 	return (uint16_t)sum;
 }
 
-/* Bytes of the payload of a UDP datagram over IPv4 or IPv6 whose checksums are right; -1 for anything else.
- */
-static int payload_length(const uint8_t *frame, uint32_t length)
+static inline uint64_t read64(const uint8_t *bytes)
+{
+	return (uint64_t)read32(bytes) << 32 | read32(bytes + 4);
+}
+
+/* What the receiver in Swift tells of a datagram. */
+struct datagram {
+	const uint8_t *frame;
+	uint32_t length;
+	uint64_t source[2];
+	uint64_t destination[2];
+	uint16_t source_port;
+	uint16_t destination_port;
+	bool is_ipv6;
+	uint8_t traffic_class;
+	uint8_t hop_limit;
+	bool is_checksum_partial;
+	uint32_t network;
+	uint32_t udp;
+	uint32_t payload_length;
+};
+
+/* Reads a UDP datagram over IPv4 or IPv6 whose checksums are right; false for anything else. */
+static bool parse(const uint8_t *frame, uint32_t length, struct datagram *datagram)
 {
 	uint32_t type = 12, ip, udp, end, addresses, addresses_length, udp_length;
 	uint16_t checksum, begun;
 	uint64_t sum;
 
 	if (length < 34)
-		return -1;
+		return false;
 	for (int i = 0; i < 2; i++) {
 		uint16_t tag = read16(frame + type);
 
@@ -184,46 +205,80 @@ static int payload_length(const uint8_t *frame, uint32_t length)
 		uint32_t header;
 
 		if (length < ip + 20)
-			return -1;
+			return false;
 		header = (frame[ip] & 15u) * 4;
 		end = ip + read16(frame + ip + 2);
 		if (frame[ip] >> 4 != 4 || header < 20 || end < ip + header || length < end)
-			return -1;
+			return false;
 		if (frame[ip + 9] != 17 || read16(frame + ip + 6) & 0x3fff)
-			return -1;
+			return false;
 		if (fold(add(0, frame + ip, header)) != 0xffff)
-			return -1;
+			return false;
 		udp = ip + header;
+		datagram->source[0] = read32(frame + ip + 12);
+		datagram->source[1] = 0;
+		datagram->destination[0] = read32(frame + ip + 16);
+		datagram->destination[1] = 0;
+		datagram->is_ipv6 = false;
+		datagram->traffic_class = frame[ip + 1];
+		datagram->hop_limit = frame[ip + 8];
 		addresses = ip + 12;
 		addresses_length = 8;
 	} else if (read16(frame + type) == 0x86dd) {
 		if (length < ip + 40)
-			return -1;
+			return false;
 		end = ip + 40 + read16(frame + ip + 4);
 		if (frame[ip] >> 4 != 6 || length < end || frame[ip + 6] != 17)
-			return -1;
+			return false;
 		udp = ip + 40;
+		datagram->source[0] = read64(frame + ip + 8);
+		datagram->source[1] = read64(frame + ip + 16);
+		datagram->destination[0] = read64(frame + ip + 24);
+		datagram->destination[1] = read64(frame + ip + 32);
+		datagram->is_ipv6 = true;
+		datagram->traffic_class = (uint8_t)(read16(frame + ip) >> 4);
+		datagram->hop_limit = frame[ip + 7];
 		addresses = ip + 8;
 		addresses_length = 32;
 	} else {
-		return -1;
+		return false;
 	}
 	if (end < udp + 8)
-		return -1;
+		return false;
 	udp_length = read16(frame + udp + 4);
 	if (udp_length < 8 || udp + udp_length > end)
-		return -1;
+		return false;
+	datagram->frame = frame;
+	datagram->length = length;
+	datagram->source_port = read16(frame + udp);
+	datagram->destination_port = read16(frame + udp + 2);
+	datagram->network = ip;
+	datagram->udp = udp;
+	datagram->payload_length = udp_length - 8;
+	datagram->is_checksum_partial = false;
 	checksum = read16(frame + udp + 6);
 	if (!checksum)
-		return addresses_length == 8 ? (int)(udp_length - 8) : -1;
+		return addresses_length == 8;
 	sum = add(17 + (uint64_t)udp_length, frame + addresses, addresses_length);
 	begun = fold(sum);
-	if (fold(add(sum, frame + udp, udp_length)) != 0xffff && checksum != begun)
-		return -1;
-	return (int)(udp_length - 8);
+	if (fold(add(sum, frame + udp, udp_length)) == 0xffff)
+		return true;
+	datagram->is_checksum_partial = true;
+	return checksum == begun;
 }
 
-static uint32_t take(struct fastpath_lab_ring *ring, struct fastpath_lab_worker *worker)
+/* What becomes of a datagram is up to a function, as it is up to a closure in Swift. */
+typedef void (*handler)(const struct datagram *datagram, void *context);
+
+static void note(const struct datagram *datagram, void *context)
+{
+	struct fastpath_lab_worker *worker = context;
+
+	worker->packets++;
+	worker->bytes += datagram->payload_length;
+}
+
+static uint32_t take(struct fastpath_lab_ring *ring, handler handle, void *context)
 {
 	uint32_t first = *ring->receive.consumer;
 	uint32_t count = __atomic_load_n(ring->receive.producer, __ATOMIC_ACQUIRE) - first;
@@ -237,12 +292,10 @@ static uint32_t take(struct fastpath_lab_ring *ring, struct fastpath_lab_worker 
 		return 0;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct xdp_desc *descriptor = &descriptors[(first + i) & ring->receive.mask];
-		int length = payload_length(ring->frames + descriptor->addr, descriptor->len);
+		struct datagram datagram;
 
-		if (length >= 0) {
-			worker->packets++;
-			worker->bytes += (uint64_t)length;
-		}
+		if (parse(ring->frames + descriptor->addr, descriptor->len, &datagram))
+			handle(&datagram, context);
 		fill[(next + i) & ring->fill.mask] = descriptor->addr & ~(uint64_t)(FRAME_SIZE - 1);
 	}
 	__atomic_store_n(ring->fill.producer, next + count, __ATOMIC_RELEASE);
@@ -264,6 +317,8 @@ void fastpath_lab_ring_receive(struct fastpath_lab_ring *const *rings, volatile 
 			       uint32_t count, struct fastpath_lab_worker *worker)
 {
 	struct pollfd polled[FASTPATH_LAB_RING_LIMIT];
+	/* Not to be known beforehand: a library does not know its callers. */
+	handler volatile handle = note;
 	uint64_t last = 0;
 	uint32_t turn = 0;
 
@@ -281,7 +336,7 @@ void fastpath_lab_ring_receive(struct fastpath_lab_ring *const *rings, volatile 
 					*beats[i] = micros(CLOCK_BOOTTIME);
 		}
 		for (uint32_t i = 0; i < count; i++)
-			taken += take(rings[(turn + i) % count], worker);
+			taken += take(rings[(turn + i) % count], handle, worker);
 		turn = turn + 1 >= count ? 0 : turn + 1;
 		if (!taken)
 			poll(polled, count, 400);

@@ -210,7 +210,7 @@ private struct ReceiveStand {
         var cpuTime = Double.infinity
         var sent = 0, received = 0
         // The quietest of some bursts: a neighbour on the same core or in its cache doubles all times for a while.
-        for _ in 0..<(isQuick ? 3 : 6) {
+        for _ in 0..<(isQuick ? 3 : 5) {
             let before = watched.state
             sent += try flood.send(
                 SendLimits(count: .max, duration: .milliseconds(60), rate: ReceiveCost.pace)
@@ -230,7 +230,7 @@ private struct ReceiveStand {
         Self.poll(pollers, inBatches: false)
         let before = watched.state
         let fast = try flood.send(
-            SendLimits(count: .max, duration: isQuick ? .milliseconds(100) : .milliseconds(200)))
+            SendLimits(count: .max, duration: isQuick ? .milliseconds(100) : .milliseconds(150)))
         // What waits in buffers by now was not received in this time.
         let taking = (watched.state - before).packets
         return Sample(cpuTime: cpuTime, rate: Double(taking) / (fast.duration / .milliseconds(1)))

@@ -46,6 +46,9 @@ extension Datagram {
     ///
     /// A checksum that is only begun is right: packets of this machine carry such ones over veth pairs and to virtual
     /// NICs, where the kernel knows by the packet's own notes that it need not look, and those notes XDP does not see.
+    #if !hasFeature(Embedded)  // there, size counts
+        @inline(__always)
+    #endif
     static func parse(_ frame: UnsafeRawBufferPointer, checks: Bool) -> ParsedDatagram {
         var type = 12
         guard frame.count >= 34 else { return .badFormat }
@@ -59,6 +62,9 @@ extension Datagram {
 
     @inline(__always) private static func isTag(_ type: UInt16) -> Bool { type == 0x8100 || type == 0x88a8 }
 
+    #if !hasFeature(Embedded)  // there, size counts
+        @inline(__always)
+    #endif
     private static func ipv4(_ frame: UnsafeRawBufferPointer, _ ip: Int, _ checks: Bool) -> ParsedDatagram {
         guard frame.count >= ip + 20 else { return .badFormat }
         let headerLength = Int(frame[ip] & 0x0f) * 4
@@ -90,6 +96,9 @@ extension Datagram {
     }
 
     /// `end`: of the IP packet. `addresses`: both of them in the frame.
+    #if !hasFeature(Embedded)  // there, size counts
+        @inline(__always)
+    #endif
     private mutating func readUDP(
         _ frame: UnsafeRawBufferPointer, end: Int, addresses: Range<Int>, _ checks: Bool
     ) -> ParsedDatagram {
