@@ -49,7 +49,7 @@ enum EpollCalls {
         _ epoll: Int32, _ events: UnsafeMutablePointer<epoll_event>?, _ limit: Int32, _ timeout: Int,
         _ mask: UnsafePointer<sigset_t>?
     ) -> Int32 {
-        Readers.register(getpid())
+        Readers.register(Process.number)
         var left = timeout
         while true {
             Beat.slowly()

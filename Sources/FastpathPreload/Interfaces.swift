@@ -14,6 +14,8 @@ enum Interfaces {
     nonisolated(unsafe) private static var edges = InlineArray<16, Edge>(
         repeating: Edge(slots: -1, consumers: nil, capacity: 0))
     nonisolated(unsafe) private static var edgeCount = 0
+    /// Why a pin could not be opened that may be there: `errno`.
+    nonisolated(unsafe) private static var refusal: Int32 = 0
     /// Of which edge each queue is.
     nonisolated(unsafe) private static var edgeOf = InlineArray<128, Int>(repeating: 0)
 
@@ -44,7 +46,13 @@ enum Interfaces {
             take(entry.pointee.if_index, isAsked: false)
             entry += 1
         }
-        if Shared.queueCount == 0, edgeCount == 0 {
+        if Shared.queueCount == 0, edgeCount == 0 { warnOfNone() }
+    }
+
+    private static func warnOfNone() {
+        if refusal != 0 {
+            Takeover.warn("the edge's pins cannot be opened; start it as root", refusal)
+        } else {
             Takeover.warn("no interface has an edge; attach it first: vos-fastpath up IFACE", 0)
         }
     }
@@ -171,9 +179,8 @@ enum Interfaces {
     private static func open(_ interface: UInt32, isAsked: Bool) -> Edge? {
         let slots = pinned("xsks_map", interface)
         guard slots >= 0 else {
-            if isAsked {
-                Takeover.warn("an interface has no edge; attach it first: vos-fastpath up IFACE", fastpath_errno())
-            }
+            if fastpath_errno() != ENOENT { refusal = fastpath_errno() }
+            if isAsked { warnOfNone() }
             return nil
         }
         var capacity: UInt32 = 0

@@ -23,8 +23,8 @@ enum Routes {
     /// Has anything changed since the last call? Also where that is not known. This process's own sockets, as a fork's
     /// parent would take the news away.
     static func haveChanged() -> Bool {
-        if process != getpid() {
-            process = getpid()
+        if process != Process.number {
+            process = Process.number
             questions = Descriptors.hide(fastpath_netlink(0))
             news = Descriptors.hide(
                 fastpath_netlink(

@@ -6,6 +6,8 @@ import Synchronization
 /// What becomes of a socket that the server binds: where its port is one of ours, its datagrams come by AF_XDP from now
 /// on as well. Whatever fails, the server goes on with the kernel's socket alone.
 enum Takeover {
+    nonisolated(unsafe) private static var saidPort: UInt16 = 0
+
     /// Behind a bind(2) that went well. `errno` stays as it is.
     static func bound(_ fd: Int32) {
         let code = fastpath_errno()
@@ -15,6 +17,7 @@ enum Takeover {
             return warn("there is no memory for what its processes share", 0)
         }
         if !Shared.isActive {
+            Process.make()
             Transmit.isOn = isSet("VOS_FASTPATH_TX", to: "1")
             Receiver.checks = !isSet("VOS_FASTPATH_CHECKSUM", to: "off")
             HandBack.open()
@@ -31,7 +34,9 @@ enum Takeover {
         Shared.isActive = Shared.queueCount > 0
         guard Shared.isActive else { return Descriptors.forget(fd) }
         Interfaces.watch(binding)
-        say(port, left)
+        // A server that binds each of its addresses says it once.
+        if port != saidPort { say(port, left) }
+        saidPort = port
     }
 
     /// The socket is connected, or closed here: its datagrams are no longer taken from the rings in this process.
@@ -91,7 +96,8 @@ enum Takeover {
         (Shared.bindings + Shared.bindingCount).initialize(
             to: Binding(
                 address: address, port: port, takesBoth: address.isIPv6 && only == 0,
-                options: Atomic(Options.asked(fd, isIPv6: address.isIPv6)), patience: Atomic(-1), sleepers: Atomic(0), isSignalled: Atomic(0),
+                options: Atomic(Options.asked(fd, isIPv6: address.isIPv6)), patience: Atomic(-1), sleepers: Atomic(0),
+                isSignalled: Atomic(0),
                 hopLimit: 64, trafficClass: 0, wakeup: wakeup))
         Options.readOutgoing(Shared.bindings + Shared.bindingCount, fd)
         Options.readPatience(Shared.bindings + Shared.bindingCount, fd)

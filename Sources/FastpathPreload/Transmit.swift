@@ -84,7 +84,7 @@ enum Transmit {
     /// Each process begins at another queue of the interface, so that they seldom meet.
     private static func queue(of interface: UInt32) -> UnsafeMutablePointer<Queue>? {
         let count = Shared.queueCount
-        let first = Int(getpid())
+        let first = Int(Process.number)
         for step in 0..<count {
             let queue = Shared.queues + (first + step) % count
             if queue.pointee.interface == interface, queue.pointee.socket.transmit != nil { return queue }

@@ -55,7 +55,7 @@ enum PollCalls {
         for index in 0..<count {
             let binding = binding(places[index])
             guard binding >= 0, used + Shared.queueCount + 1 <= all.count else { continue }
-            Readers.register(getpid())
+            Readers.register(Process.number)
             all[used] = pollfd(fd: Shared.bindings[binding].wakeup, events: Int16(POLLIN), revents: 0)
             used += 1
             for number in 0..<Shared.queueCount {

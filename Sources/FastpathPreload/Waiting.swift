@@ -71,7 +71,7 @@ enum Waiting {
     /// This process has closed its sockets.
     static func leave() {
         for binding in 0..<Shared.bindingLimit {
-            if instances[binding].process == getpid() { Descriptors.end(instances[binding].epoll) }
+            if instances[binding].process == Process.number { Descriptors.end(instances[binding].epoll) }
             instances[binding] = Instance()
         }
     }
@@ -85,7 +85,7 @@ enum Waiting {
 
     /// This process's own, made when it first waits: one that was made before a fork would be its parent's too.
     private static func instance(_ binding: Int, _ fd: Int32) -> Int32 {
-        let process = getpid()
+        let process = Process.number
         let present = instances[binding]
         if present.process == process, present.socket == fd { return present.epoll }
         if present.process == process { Descriptors.end(present.epoll) }
@@ -105,6 +105,24 @@ enum Waiting {
         event.events = events
         event.data.u32 = mark
         _ = Real.functions.pointee.epollCtl(epoll, EPOLL_CTL_ADD, fd, &event)
+    }
+}
+
+/// This process's number without a system call: kept in a page that the kernel empties in a child (madvise(2)).
+enum Process {
+    nonisolated(unsafe) private static var place: UnsafeMutablePointer<Int32>?
+
+    static func make() {
+        guard place == nil, let memory = fastpath_map(4_096, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) else { return }
+        guard madvise(memory, 4_096, MADV_WIPEONFORK) == 0 else { return }
+        place = memory.assumingMemoryBound(to: Int32.self)
+    }
+
+    @inline(__always)
+    static var number: Int32 {
+        guard let place else { return getpid() }
+        if place.pointee == 0 { place.pointee = getpid() }
+        return place.pointee
     }
 }
 
