@@ -181,6 +181,16 @@ static inline int fastpath_make_lock(pthread_mutex_t *lock)
 	return code;
 }
 
+/* A moment for the other thread of the core. */
+static inline void fastpath_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 /* Does the handler of this signal end calls that wait (no SA_RESTART)? */
 static inline int fastpath_interrupts(int number)
 {

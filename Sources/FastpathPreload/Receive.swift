@@ -207,7 +207,7 @@ enum Receiver {
             if !queue.pointee.mayHave(binding) { continue }
             let interface = queue.pointee.interface
             let isPeek = target.flags & Int32(MSG_PEEK) != 0
-            let hasLock = queue.pointee.locked { queue in
+            let hasLock = queue.pointee.locked(for: binding) { queue in
                 queue.take(binding, checks: checks) { frame, datagram in
                     answer = target.take(frame, datagram, binding, interface: interface)
                     return !isPeek

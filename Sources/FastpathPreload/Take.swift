@@ -4,10 +4,19 @@ import CPreload
 import Synchronization
 
 extension Queue {
-    /// Runs `body` with the queue's lock. False where the lock is not to be had for 20 ms: its holder was stopped.
+    /// Runs `body` with the queue's lock, or not at all where nothing is left for the binding. False where the lock is not
+    /// to be had for 20 ms: its holder was stopped.
     @inline(__always)
-    mutating func locked(_ body: (inout Queue) -> Void) -> Bool {
+    mutating func locked(for binding: Int, _ body: (inout Queue) -> Void) -> Bool {
         var code = pthread_mutex_trylock(&lock)
+        // Held for less than a microsecond, as a rule; and of those who were woken for one datagram one gets it.
+        var turns = 0
+        while code == EBUSY, turns < 100 {
+            fastpath_relax()
+            if !mayHave(binding) { return true }
+            code = pthread_mutex_trylock(&lock)
+            turns += 1
+        }
         if code == EBUSY, isStuck.load(ordering: .relaxed) != 0 {
             usleep(1_000)
             return false
