@@ -174,8 +174,12 @@ extension Queue {
             ring.publish(upTo: next &+ 1)
         }
         pthread_mutex_unlock(&sendLock)
-        // The kernel says when it is busy with it already.
-        if isFree, ring.needsWakeup { _ = fastpath_send_to(socket.fd, nil, 0, nil, 0) }
+        // In copy mode the kernel takes some frames a call, and none where it has no room just now; the next one who sends
+        // asks again.
+        for _ in 0..<4 where isFree && ring.needsWakeup && ring.free < ring.size {
+            let code = fastpath_send_to(socket.fd, nil, 0, nil, 0) < 0 ? fastpath_errno() : 0
+            if code != 0, code != EAGAIN, code != EBUSY { break }
+        }
         return isFree
     }
 }
