@@ -11,7 +11,8 @@ extension EndToEndTests {
         /// How a server receives, and with how many workers: who looks first must be alone.
         static let ways = [
             ("recvfrom", 3), ("timeout", 3), ("recvmsg", 3), ("recvmmsg", 3), ("poll", 3), ("ppoll", 3), ("select", 3),
-            ("pselect", 3), ("epoll", 3), ("epoll-edge", 3), ("epoll-common", 3), ("threads", 3), ("peek-recv", 1),
+            ("pselect", 3), ("epoll", 3), ("epoll-edge", 3), ("epoll-common", 3), ("threads", 3), ("dup", 3),
+            ("rebind", 3), ("close-all", 3), ("peek-recv", 1),
             ("peek-read", 1), ("peek-readv", 1),
         ]
 

@@ -225,7 +225,7 @@ static void *work(void *argument)
 		else if (!strcmp(way, "epoll-common"))
 			by_epoll(common, 0);
 		else
-			take(0); /* recvfrom, timeout, threads */
+			take(0); /* recvfrom, and what is done before it */
 	}
 	return NULL;
 }
@@ -260,26 +260,56 @@ static void start_worker(const char *way)
 	fflush(stdout);
 }
 
+static int bound(const struct place *place)
+{
+	int yes = 1;
+	int fd = socket(place->address.ss_family, SOCK_DGRAM, 0);
+
+	if (fd < 0 || setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &yes, sizeof(yes)))
+		fail("make a socket");
+	if (place->address.ss_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &yes, sizeof(yes)))
+		fail("ask for the destination");
+	if (bind(fd, (const struct sockaddr *)&place->address, place->length))
+		fail("bind");
+	return fd;
+}
+
+/* What programs do with their descriptors before they serve. */
+static void shuffle(const char *way, const struct place *place)
+{
+	if (!strcmp(way, "dup")) {
+		int copy = dup(server), other = fcntl(copy, F_DUPFD, 50);
+
+		close(server);
+		close(copy);
+		server = dup2(other, 77);
+		close(other);
+	} else if (!strcmp(way, "rebind")) {
+		/* One that looks whether the port is free. */
+		close(server);
+		server = bound(place);
+	} else if (!strcmp(way, "close-all")) {
+		for (int fd = 3; fd < 4096; fd++)
+			if (fd != server)
+				close(fd);
+	}
+}
+
 int serve(int count, char **arguments)
 {
 	const char *way = arguments[0];
 	struct timeval half = {.tv_usec = 500000};
 	struct place place;
-	int yes = 1, workers, seen_timeout = 0;
+	int workers, seen_timeout = 0;
 
 	if (count < 5)
 		return 64;
 	place = place_of(arguments[1], arguments[2]);
 	workers = atoi(arguments[3]);
 	end = now() + atol(arguments[4]) * 1000;
-	server = socket(place.address.ss_family, SOCK_DGRAM, 0);
-	if (server < 0 || setsockopt(server, IPPROTO_IP, IP_PKTINFO, &yes, sizeof(yes)))
-		fail("make a socket");
-	if (place.address.ss_family == AF_INET6 &&
-	    setsockopt(server, IPPROTO_IPV6, IPV6_RECVPKTINFO, &yes, sizeof(yes)))
-		fail("ask for the destination");
-	if (bind(server, (struct sockaddr *)&place.address, place.length))
-		fail("bind");
+	server = bound(&place);
+	shuffle(way, &place);
 	/* So that every way ends in time. */
 	if (setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &half, sizeof(half)))
 		fail("set a timeout");
