@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make         build/vmlinux.h, build/sip_logic.bpf.o, build/vos-fastpath
+# make         build/vmlinux.h, build/sip_logic.bpf.o, build/vos-fastpath, build/libvosfastpath.so
 # make demo    the main job on a simulated network, as root; nothing is left behind
 # make test    everything, as root
 # make help    all targets
@@ -31,7 +31,7 @@ SWIFT_SOURCES := Package.swift $(shell find Sources -type f 2>/dev/null)
 
 .PHONY: all demo test fuzz fuzz-parsers kernels bench proof install uninstall fmt check clean help setup
 
-all: build/vos-fastpath ## Build the program and the command
+all: build/vos-fastpath build/libvosfastpath.so ## Build the program, the command and the library for SIP servers
 
 # $(call need,COMMAND,WHAT TO INSTALL): a sentence in place of "command not found".
 need = @command -v "$(1)" > /dev/null || { echo "make: $(1) is missing. Install $(2); 'make setup' installs what Debian has." >&2; exit 1; }
@@ -67,6 +67,16 @@ build/vos-fastpath: $(BPF_OBJECTS) $(SWIFT_SOURCES) | build/static/libstdc++.a
 	$(call need,$(SWIFT),a Swift toolchain of 6.2 or newer from swift.org)
 	$(SWIFT) build $(RELEASE) --product vos-fastpath
 	cp .build/release/vos-fastpath $@.new && strip $@.new && mv $@.new $@
+
+# Goes into other programs: without Swift's runtime, so in a build of its own. No name of the compiler's is needed in it.
+PRELOAD_SOURCES := Package.swift $(shell find -L Sources/FastpathPreload Sources/CPreload Sources/CFastpathABI -type f) \
+	Sources/CLinux/xdp_socket.h
+
+build/libvosfastpath.so: $(PRELOAD_SOURCES)
+	$(call need,$(SWIFT),a Swift toolchain of 6.2 or newer from swift.org)
+	@mkdir -p $(@D)
+	$(SWIFT) build -c release --product vosfastpath
+	strip -R .comment -R .swift_modhash -o $@.new .build/release/libvosfastpath.so && mv $@.new $@
 
 demo: setup ## The edge at work on a simulated network, then the table with and without it (root, about a minute)
 	@$(MAKE) --no-print-directory all
@@ -116,7 +126,7 @@ include packaging/install.mk
 
 fmt: ## Format Swift and C
 	$(SWIFT) format --in-place --recursive --parallel Sources Tests fuzz Package.swift
-	clang-format-14 -i bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h \
+	clang-format-14 -i bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h Sources/CPreload/*.h Tests/preload/*/*.[ch] \
 		fuzz/*.c fuzz/shim/*.h fuzz/shim/bpf/*.h
 
 check: build/vos-fastpath ## Formatting, shell scripts, generated tables; changes nothing

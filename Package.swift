@@ -5,7 +5,9 @@ import PackageDescription
 let package = Package(
     name: "vos-fastpath",
     products: [
-        .executable(name: "vos-fastpath", targets: ["vos-fastpath"])
+        .executable(name: "vos-fastpath", targets: ["vos-fastpath"]),
+        .library(name: "vosfastpath", type: .dynamic, targets: ["FastpathPreload"]),
+        .library(name: "FastpathAFXDP", targets: ["FastpathAFXDP"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
@@ -17,11 +19,27 @@ let package = Package(
         .target(name: "CFastpathLab"),
         .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
         .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "CPreload"),
         .systemLibrary(name: "CLibPcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
         .target(name: "FastpathCore", dependencies: ["CFastpathABI"]),
         .target(name: "FastpathKernel", dependencies: ["FastpathCore", "CFastpathProgram", "CLibBPF", "CLinux"]),
+        .target(
+            name: "FastpathAFXDP", dependencies: ["FastpathCore", "FastpathKernel", "CFastpathABI", "CLinux"]),
+        // Into other programs, so without a runtime: Sockets/ is FastpathAFXDP's.
+        .target(
+            name: "FastpathPreload", dependencies: ["CFastpathABI", "CPreload"], exclude: ["exports.map"],
+            swiftSettings: [
+                .enableExperimentalFeature("Embedded"),
+                .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked", "-Xfrontend", "-function-sections"]),
+            ],
+            linkerSettings: [
+                .unsafeFlags([
+                    "-use-ld=lld", "-Xlinker", "--version-script=Sources/FastpathPreload/exports.map",
+                    "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all",
+                ])
+            ]),
         .target(name: "FastpathStore", dependencies: ["FastpathCore", "CSQLite"]),
         .target(name: "FastpathControl", dependencies: ["FastpathCore", "FastpathKernel", "FastpathStore"]),
         .target(
@@ -30,22 +48,27 @@ let package = Package(
         .target(
             name: "FastpathBench",
             dependencies: [
-                "FastpathCore", "FastpathKernel", "FastpathLab", "CFastpathABI", "CFastpathLab", "CFastpathProgram",
+                "FastpathAFXDP", "FastpathCore", "FastpathKernel", "FastpathLab", "CFastpathABI", "CFastpathLab",
+                "CFastpathProgram",
             ]),
         .target(
             name: "FastpathCommands",
             dependencies: [
-                "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab", "FastpathBench",
-                "CFastpathABI",
-                "CLibPcap",
+                "FastpathAFXDP", "FastpathCore", "FastpathControl", "FastpathKernel", "FastpathStore", "FastpathLab",
+                "FastpathBench", "CFastpathABI", "CLibPcap",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "vos-fastpath", dependencies: ["FastpathCommands"]),
 
+        .testTarget(
+            name: "FastpathAFXDPTests",
+            dependencies: ["FastpathAFXDP", "FastpathCore", "FastpathLab"]),
         .testTarget(name: "FastpathCoreTests", dependencies: ["FastpathCore"]),
         .testTarget(
             name: "FastpathCommandsTests",
-            dependencies: ["FastpathCommands", "FastpathControl", "FastpathCore", "FastpathKernel", "FastpathLab"]),
+            dependencies: [
+                "FastpathCommands", "FastpathControl", "FastpathCore", "FastpathKernel", "FastpathLab", "FastpathBench",
+            ]),
         .testTarget(name: "FastpathStoreTests", dependencies: ["FastpathCore", "FastpathStore", "CSQLite"]),
         .testTarget(
             name: "FastpathControlTests",
@@ -64,9 +87,15 @@ let package = Package(
             name: "kernel-guest", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support"],
             path: "Tests/kernels/guest"),
         .target(name: "CSupport", path: "Tests/CSupport"),
+        // A server and a client for the preloaded library.
+        .executableTarget(
+            name: "udp-peer", path: "Tests/preload/udp-peer", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab", "Support", "CSupport"]),
+            dependencies: [
+                "FastpathAFXDP", "FastpathCore", "FastpathKernel", "FastpathLab", "Support", "CSupport", "udp-peer",
+            ],
+            exclude: ["Fixtures"]),
         .testTarget(name: "FastpathLabTests", dependencies: ["FastpathCore", "FastpathKernel", "FastpathLab"]),
     ],
     cLanguageStandard: .gnu2x

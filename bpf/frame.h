@@ -48,6 +48,16 @@ static __always_inline __u64 opaque(__u64 number)
 	return number;
 }
 
+#define ETHERTYPE_IPV4	 0x0800
+#define ETHERTYPE_IPV6	 0x86dd
+#define ETHERTYPE_8021Q	 0x8100
+#define ETHERTYPE_8021AD 0x88a8
+
+static __always_inline bool is_tag(__be16 type)
+{
+	return type == bpf_htons(ETHERTYPE_8021Q) || type == bpf_htons(ETHERTYPE_8021AD);
+}
+
 /* Bytes in the whole frame, those beyond the linear part included. */
 static __always_inline __s64 frame_length(struct xdp_md *ctx)
 {

@@ -193,11 +193,14 @@ static __always_inline enum fastpath_reason judge_payload(struct xdp_md *ctx, __
 }
 
 /* To the AF_XDP socket of the receive queue, where there is one. */
-static __always_inline enum fastpath_reason redirect(struct xdp_md *ctx)
+static __always_inline enum fastpath_reason redirect(struct xdp_md *ctx, __u64 on,
+						     const struct sip_datagram *sip)
 {
 	__u32 queue = ctx->rx_queue_index;
 
 	if (!bpf_map_lookup_elem(&xsks_map, &queue))
+		return FASTPATH_REASON_PASSED;
+	if (IS_ON(on, CONSUMERS) && !is_taken(ctx, sip->payload_offset))
 		return FASTPATH_REASON_PASSED;
 	/* The slot may have emptied since: the helper then answers with its last argument. */
 	return bpf_redirect_map(&xsks_map, queue, XDP_PASS) == XDP_REDIRECT ? FASTPATH_REASON_REDIRECTED
@@ -234,7 +237,7 @@ static __always_inline enum fastpath_reason judge_datagram(struct xdp_md *ctx, _
 			return reason;
 	}
 	/* A fragment waits for the others in the kernel. */
-	return IS_ON(on, FRAGMENTS) && is_fragment ? FASTPATH_REASON_PASSED : redirect(ctx);
+	return IS_ON(on, FRAGMENTS) && is_fragment ? FASTPATH_REASON_PASSED : redirect(ctx, on, sip);
 }
 
 #endif /* FASTPATH_JUDGE_H */

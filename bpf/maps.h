@@ -84,6 +84,16 @@ struct {
 	__uint(max_entries, 1);
 } packet_notes SEC(".maps");
 
+/* Key: receive queue. Value: who reads its socket. A consumer writes, in memory; the program reads, and
+ * counts what it keeps from it. The loader gives it as many entries as xsks_map has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fastpath_consumer);
+} xsk_consumers SEC(".maps");
+
 /* Key: FASTPATH_NOTE_*. Value: packets, one cell a CPU. The program writes, user space reads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

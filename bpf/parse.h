@@ -7,10 +7,6 @@
 #ifndef FASTPATH_PARSE_H
 #define FASTPATH_PARSE_H
 
-#define ETHERTYPE_IPV4	     0x0800
-#define ETHERTYPE_IPV6	     0x86dd
-#define ETHERTYPE_8021Q	     0x8100
-#define ETHERTYPE_8021AD     0x88a8
 #define FRAGMENT_OFFSET_MASK 0x1fff
 #define MORE_FRAGMENTS	     0x2000
 
@@ -50,11 +46,6 @@ static __always_inline enum fastpath_reason parse_ipv4(__u64 on, __u32 offset, c
 }
 
 #include "parse_ipv6.h"
-
-static __always_inline bool is_tag(__be16 type)
-{
-	return type == bpf_htons(ETHERTYPE_8021Q) || type == bpf_htons(ETHERTYPE_8021AD);
-}
 
 #include "unfiltered.h"
 

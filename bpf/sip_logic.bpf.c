@@ -21,6 +21,7 @@
 #include "sip.h"
 #include "window.h"
 #include "first_line.h"
+#include "consumer.h"
 #include "judge.h"
 #include "parse.h"
 

@@ -67,7 +67,7 @@ put() { install -D -m "$1" -t "$stage/root/$2" "${@:3}"; } # MODE FOLDER FILE…
 
 mapfile -t scripts < <(grep -l '^# Usage:' scripts/*.sh) # those without are for developers
 put 755 bin build/vos-fastpath
-put 644 lib/vos-fastpath build/sip_logic.bpf.o
+put 644 lib/vos-fastpath build/sip_logic.bpf.o build/libvosfastpath.so
 put 644 share/vos-fastpath packaging/config.toml
 put 755 lib/vos-fastpath packaging/systemd/systemd-stop
 put 644 lib/systemd/system packaging/systemd/vos-fastpath@.service

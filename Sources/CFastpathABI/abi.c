@@ -27,6 +27,12 @@ static const struct fastpath_class_info classes[] = {
 #undef X
 };
 
+static const struct fastpath_consumer_count_info consumer_counts[] = {
+#define X(NAME, name, label) {#name, label},
+	FASTPATH_CONSUMER_COUNTS(X)
+#undef X
+};
+
 const struct fastpath_map_info *fastpath_map_row(enum fastpath_map map)
 {
 	return &maps[map];
@@ -45,6 +51,11 @@ const struct fastpath_switch_info *fastpath_switch_row(uint32_t index)
 const struct fastpath_class_info *fastpath_class_row(uint32_t index)
 {
 	return index < sizeof(classes) / sizeof(classes[0]) ? &classes[index] : NULL;
+}
+
+const struct fastpath_consumer_count_info *fastpath_consumer_count_row(uint32_t index)
+{
+	return index < sizeof(consumer_counts) / sizeof(consumer_counts[0]) ? &consumer_counts[index] : NULL;
 }
 
 /* Every counted reason has a slot of its own in xdp_counters; the uncounted one has none. */

@@ -9,6 +9,9 @@
 #include <linux/sockios.h>
 #include <sched.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
+
+#include "xdp_socket.h"
 
 /* sched.h, string.h: declared there for _GNU_SOURCE only, which a module cannot set. */
 int setns(int fd, int nstype);

@@ -21,6 +21,10 @@ public struct Bench {
         case policy
         /// Packets dropped a second, by several means.
         case drop
+        /// CPU time to receive a packet, by AF_XDP and by sockets.
+        case afxdp
+        /// A SIP server by the kernel's socket and by the preloaded library.
+        case servers
         /// Good calls while the SIP server is flooded.
         case calls
         /// Time to change lists with the command.
@@ -67,6 +71,8 @@ public struct Bench {
         public var carrier: CarrierCost?
         public var policy: [PolicyCost] = []
         public var drops: [DropCost] = []
+        public var receivers: [ReceiveCost] = []
+        public var servers: [ServerCost] = []
         public var calls: FloodCalls?
         public var lists: ListTimes?
         public var start: StartTime?
@@ -119,6 +125,8 @@ public struct Bench {
         case .carrier: report.carrier = try CarrierCost.measure(self, in: laboratory)
         case .policy: report.policy = try PolicyCost.measure(self, in: laboratory)
         case .drop: report.drops = try DropCost.measure(self, in: laboratory)
+        case .afxdp: report.receivers = try ReceiveCost.measure(self, in: laboratory)
+        case .servers: report.servers = try ServerCost.measure(self, in: laboratory)
         case .calls: report.calls = try FloodCalls.measure(self, in: laboratory)
         case .lists: report.lists = try ListTimes.measure(self, in: laboratory)
         case .start: report.start = try StartTime.measure(self)
@@ -142,7 +150,8 @@ extension Bench.Report {
         packets.flatMap(\.figures) + (mix?.figures ?? []) + (carrier?.figures ?? []) + policy.flatMap(\.figures)
             + drops.flatMap(\.figures)
             + dropRatios + [carrierDropRatio].compactMap { $0 }
-            + (calls?.figures ?? []) + (lists?.figures ?? []) + (start?.figures ?? [])
+            + receivers.figures + servers.figures + (calls?.figures ?? []) + (lists?.figures ?? [])
+            + (start?.figures ?? [])
     }
 
     /// CPU time of the other ways over that of the edge in native mode.
@@ -170,6 +179,8 @@ extension Bench.Report {
                 Goal(figure: mix.ratio, relation: .atMost, limit: 1.35, label: "mixed traffic, over the floor"))
         }
         goals += carrier?.goals ?? []
+        goals += receivers.goals
+        goals += servers.goals
         goals += calls?.goals ?? []
         if let ratio = carrierDropRatio {
             goals.append(

@@ -133,7 +133,7 @@ struct CommandRunner {
 public func runVosFastpath(_ arguments: [String]) -> Int32 {
     // A closed pipe ends the process as it ends every tool, also when the parent ignores SIGPIPE. Commands that
     // must tidy up first take the signal themselves (LabSignals).
-    signal(SIGPIPE, SIG_DFL)
+    InheritedSignals.takePipe()
     let outcome = CommandRunner(output: .standard()).run(arguments)
     return Interruption.exitCode ?? outcome.rawValue
 }

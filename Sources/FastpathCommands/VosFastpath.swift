@@ -22,14 +22,16 @@ struct VosFastpath: ParsableCommand {
             Exit codes: 0 done, 1 failed, 64 wrong usage.
             """,
         version: version,
-        subcommands: [GenerateManual.self, GenerateProof.self],
+        subcommands: [GenerateManual.self, GenerateProof.self, BenchReceiver.self],
         groupedSubcommands: [
             CommandGroup(name: "Edge", subcommands: [Up.self, Down.self, Status.self, Doctor.self, Config.self]),
             CommandGroup(name: "Policy", subcommands: [Block.self, Allow.self, Trust.self]),
+            CommandGroup(name: "AF_XDP", subcommands: [Exec.self, Sockets.self, Receive.self]),
             CommandGroup(name: "Host", subcommands: [Tune.self]),
             CommandGroup(
                 name: "Insight", subcommands: [Stats.self, Watch.self, Report.self, Capture.self, Explain.self]),
             CommandGroup(
-                name: "Lab", subcommands: [Lab.self, DemoCommand.self, StressCommand.self, BenchCommand.self]),
+                name: "Lab",
+                subcommands: [Lab.self, DemoCommand.self, StressCommand.self, Compare.self, BenchCommand.self]),
         ])
 }

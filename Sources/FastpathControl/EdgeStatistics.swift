@@ -12,6 +12,8 @@ public struct EdgeStatistics: Hashable, Sendable {
 
     public var rows: [Row]
 
+    public init(rows: [Row]) { self.rows = rows }
+
     /// The sum over all interfaces.
     public var total: Counters { rows.reduce(Counters()) { $0 + $1.counters } }
 }

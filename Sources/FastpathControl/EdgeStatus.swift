@@ -48,12 +48,15 @@ public struct EdgeStatus: Hashable, Sendable {
     /// What the program was loaded with, as the kernel has it. Nil where no program of ours filters, or it holds what
     /// this version does not know.
     public var settings: FilterSettings?
-    /// Sockets in `xsks_map`; nil where no program of ours filters, or the kernel does not tell.
-    public var sockets: Int?
+    /// Who reads its AF_XDP sockets; nil where no program of ours filters.
+    public var consumers: InterfaceConsumers?
     /// What its program has written down since it was loaded; nil where none of ours filters.
     public var notes: EdgeNotes?
     /// The lists that its program has for itself and reads; empty where it reads the shared ones.
     public var ownLists: [ListStatus]
+
+    /// Sockets in `xsks_map`; nil where no program of ours filters.
+    public var sockets: Int? { consumers?.taken }
 }
 
 /// One list.
@@ -98,10 +101,10 @@ extension EdgeControl {
         }
         report.publicMaps = try lists.publicMapsState()
         for edge in edges {
-            var status = EdgeStatus(edge: edge, settings: nil, sockets: nil, ownLists: [])
+            var status = EdgeStatus(edge: edge, settings: nil, consumers: nil, ownLists: [])
             if edge.isFiltering {
                 status.settings = try kernel.settings(of: edge)
-                status.sockets = try kernel.socketCount(of: edge)
+                status.consumers = try kernel.consumers(of: edge)
                 status.notes = try kernel.notes(of: edge)
             }
             if lists.mapReaders.contains(edge) {

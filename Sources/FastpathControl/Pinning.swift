@@ -167,9 +167,13 @@ extension Tuning {
     /// moved yet, so that they come to an end.
     private func move(_ process: Int, to cpus: (ThreadID) -> CPUSet) throws(Failure) {
         var moved: Set<ThreadID> = []
-        while true {
+        // Each look finds those that were made during the last one.
+        for _ in 0..<100 {
             let rest = host.threads(of: process).map(\.id).filter { !moved.contains($0) }
-            if rest.isEmpty { break }
+            if rest.isEmpty {
+                if moved.isEmpty { throw gone(process) }
+                return
+            }
             for thread in rest {
                 moved.insert(thread)
                 do throws(Failure) {
@@ -181,7 +185,9 @@ extension Tuning {
                 }
             }
         }
-        if moved.isEmpty { throw gone(process) }
+        throw Failure(
+            tried: "pin the process", on: "process \(process)", because: "it went on making threads all the while",
+            next: "Pin it again when it has started.")
     }
 
     private func gone(_ process: Int) -> Failure {

@@ -137,8 +137,8 @@ public protocol EdgeKernelPort {
     /// The kernel's id of the `xdp_counters` that the program on `edge` counts in.
     func countersMapID(of edge: EdgeState) throws(Failure) -> UInt32
 
-    /// How many slots of `xsks_map` hold a socket. Nil where the kernel does not tell.
-    func socketCount(of edge: EdgeState) throws(Failure) -> Int?
+    /// Who reads the AF_XDP sockets of an edge, for each receive queue in use.
+    func consumers(of edge: EdgeState) throws(Failure) -> InterfaceConsumers
 }
 
 /// The record: the truth of the policy, of which the kernel's maps are a projection.

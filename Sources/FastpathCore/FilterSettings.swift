@@ -24,6 +24,7 @@ public struct FilterSwitch: Hashable, Sendable, CaseIterable {
     public static let versions = row(FASTPATH_SWITCH_VERSIONS)
     public static let policy = row(FASTPATH_SWITCH_POLICY)
     public static let events = row(FASTPATH_SWITCH_EVENTS)
+    public static let consumers = row(FASTPATH_SWITCH_CONSUMERS)
 
     /// Those whose absence the program notices: it counts the SIP that passes unfiltered for it.
     public static let observed: [FilterSwitch] = [.ipv6, .vlan, .ports]

@@ -9,9 +9,21 @@ enum SourceAddress: Hashable {
     case ipv6([UInt8])
 }
 
+/// Where a datagram goes: an address and a port.
+public struct UDPEndpoint: Hashable, Sendable {
+    public var address: IPPrefix
+    public var port: UInt16
+
+    public init(_ address: IPPrefix, _ port: UInt16) {
+        self.address = address
+        self.port = port
+    }
+}
+
 /// A UDP datagram to a SIP port, with its payload as the receiver would see it.
 struct SIPDatagram {
     var source: SourceAddress
+    var destination: UDPEndpoint
     /// Host byte order.
     var sourcePort: Int
     /// Is it the first fragment of several?
@@ -82,19 +94,22 @@ private struct FrameReader {
         let source = SourceAddress.ipv4((0..<4).reduce(0) { $0 << 8 | UInt32(frame[ip + 12 + $1]) })
         guard number(ip + 6) & 0x1fff == 0 else { return .fragment(source) }
         return udp(
-            ip + headerLength, end: ip + number(ip + 2), source, isFragment: number(ip + 6) & 0x2000 != 0)
+            ip + headerLength, end: ip + number(ip + 2), source,
+            to: IPPrefix(ipv4: (0..<4).reduce(0) { $0 << 8 | UInt32(frame[ip + 16 + $1]) }),
+            isFragment: number(ip + 6) & 0x2000 != 0)
     }
 
     /// RFC 8200 sections 3 and 4.
     private func ipv6(_ ip: Int) -> ParsedFrame {
         guard frame[ip] >> 4 == 6 else { return .other(nil) }
         let source = SourceAddress.ipv6(Array(frame[ip + 8..<ip + 24]))
+        let destination = IPPrefix(ipv6: (0..<16).reduce(0) { $0 << 8 | UInt128(frame[ip + 24 + $1]) })
         let end = ip + 40 + number(ip + 4)
         var next = Int(frame[ip + 6])
         var header = ip + 40
         var isFragment = false
         for _ in 0...Int(FASTPATH_EXTENSION_LIMIT) {
-            if next == 17 { return udp(header, end: end, source, isFragment: isFragment) }
+            if next == 17 { return udp(header, end: end, source, to: destination, isFragment: isFragment) }
             guard Self.extensions.contains(next), frame.count >= header + 4 else { return .other(nil) }
             let after = Int(frame[header])
             switch next {
@@ -117,7 +132,9 @@ private struct FrameReader {
     private static let extensions = [0, 43, 44, 51, 60, 135, 139, 140]
 
     /// RFC 768. `end`: where the IP packet ends.
-    private func udp(_ udp: Int, end: Int, _ source: SourceAddress, isFragment: Bool) -> ParsedFrame {
+    private func udp(
+        _ udp: Int, end: Int, _ source: SourceAddress, to destination: IPPrefix, isFragment: Bool
+    ) -> ParsedFrame {
         guard frame.count >= udp + 8 else { return .other(nil) }
         let start = udp + 8
         guard isSIPPort(number(udp + 2)) else {
@@ -128,8 +145,8 @@ private struct FrameReader {
         let end = min(udp + number(udp + 4), end, frame.count)
         return .datagram(
             SIPDatagram(
-                source: source, sourcePort: number(udp), isFragment: isFragment,
-                payload: frame[start..<max(start, end)]))
+                source: source, destination: UDPEndpoint(destination, UInt16(number(udp + 2))), sourcePort: number(udp),
+                isFragment: isFragment, payload: frame[start..<max(start, end)]))
     }
 
     private func isSIPPort(_ port: Int) -> Bool {

@@ -13,6 +13,8 @@ public struct ReferenceFilter: Sendable {
     public var policy: [PolicyTableChange]
     /// Does `xsks_map` hold a socket for the receive queue?
     public var hasSocket: Bool
+    /// What the one who reads that socket has registered; nil: nothing.
+    public var consumer: RegisteredConsumer?
     /// The boot-time clock, in microseconds.
     public var now: UInt64 = 0
 
@@ -25,11 +27,17 @@ public struct ReferenceFilter: Sendable {
         public var wouldBe: Reason?
         /// The switch that is off, so that it is none of the filter's business, and it is SIP all the same.
         public var unfiltered: FilterSwitch?
+        /// Why the consumer of the queue's socket did not get it.
+        public var refusal: RegisteredConsumer.Refusal?
 
-        public init(_ reason: Reason, wouldBe: Reason? = nil, unfiltered: FilterSwitch? = nil) {
+        public init(
+            _ reason: Reason, wouldBe: Reason? = nil, unfiltered: FilterSwitch? = nil,
+            refusal: RegisteredConsumer.Refusal? = nil
+        ) {
             self.reason = reason
             self.wouldBe = wouldBe
             self.unfiltered = unfiltered
+            self.refusal = refusal
         }
     }
 
@@ -58,7 +66,12 @@ public struct ReferenceFilter: Sendable {
             } else if settings.isOn(.evasion), drops(.malformed, &judgement) {
                 judgement.reason = .malformed
             }
-        case .datagram(let datagram): judgement.reason = judge(datagram, &judgement)
+        case .datagram(let datagram):
+            judgement.reason = judge(datagram, &judgement)
+            if judgement.reason == .redirected, settings.isOn(.consumers), let consumer {
+                judgement.refusal = consumer.refusal(of: datagram.destination, length: frame.count, now: now)
+                if judgement.refusal != nil { judgement.reason = .passed }
+            }
         }
         return judgement
     }

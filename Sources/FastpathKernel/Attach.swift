@@ -22,7 +22,7 @@ extension KernelEdges {
             let program = try load(path, policy, table, settings, keeping: old?.program, interface)
             let notes = try put(program, on: link, over: old, modes: modes, force: force)
             do throws(Failure) {
-                try pin(program, interface)
+                try pin(program, interface, withConsumers: settings.isOn(.consumers))
             } catch {
                 try takeBack(program, from: link.index, restoring: old)
                 throw error
@@ -65,6 +65,11 @@ extension KernelEdges {
             let pinned = try BPFMap.pinned(at: pins.mapPath(map, interface))
             options.maps[map.name] = isReplacement ? try old?.map(map) ?? pinned : pinned
         }
+        if settings.isOn(.consumers), let consumers = try consumers(of: isReplacement ? old : nil, interface),
+            consumers.capacity == options.maps[PublicMap.xsks.name]?.capacity
+        {
+            options.maps[FASTPATH_CONSUMERS_MAP] = consumers
+        }
         let kept = path == nil && isReplacement ? try notes(of: old, loadedWith: settings) : [:]
         options.maps.merge(kept) { own, _ in own }
         let object = try LoadedObject.edge(path: path, options: options)
@@ -77,6 +82,18 @@ extension KernelEdges {
                 next: "Give the object that this project builds.")
         }
         return program
+    }
+
+    /// Who reads the interface's sockets goes on to do so, whichever program hands packets to them: the map of `old`, else
+    /// the pinned one.
+    private func consumers(of old: Program?, _ interface: InterfaceID) throws(Failure) -> BPFMap? {
+        let size = MemoryLayout<fastpath_consumer>.stride
+        let used = try old?.ownMap(FASTPATH_CONSUMERS_MAP)
+        if let used, used.valueSize == size, used.capacity > 1 { return used }
+        guard let pinned = try BPFMap.pinned(at: pins.consumersPath(interface)), pinned.valueSize == size else {
+            return nil
+        }
+        return pinned
     }
 
     /// The maps of what `old` has noted, where its successor notes the same: it has the same settings, as when the policy
@@ -137,10 +154,16 @@ extension KernelEdges {
             .usage, tried: "attach the program", on: link.name, because: "no mode was given", next: "Give a mode.")
     }
 
-    private func pin(_ program: Program, _ interface: InterfaceID) throws(Failure) {
+    private func pin(_ program: Program, _ interface: InterfaceID, withConsumers: Bool) throws(Failure) {
         try pins.makeFolder(of: interface)
         for map in [PublicMap.counters, .xsks] {
             try program.map(map)?.pin(at: pins.mapPath(map, interface))
+        }
+        if withConsumers {
+            try program.ownMap(FASTPATH_CONSUMERS_MAP)?.pin(at: pins.consumersPath(interface))
+        } else {
+            // Who comes now must not take it for one that is read.
+            unlink(pins.consumersPath(interface))
         }
         try pinObject(program.fd, at: pins.programPath(interface))
     }

@@ -52,15 +52,32 @@ public enum Host {
         return held & netAdmin != 0 && (held & sysAdmin != 0 || held & bpf != 0)
     }
 
+    /// What an AF_XDP socket takes beside: CAP_NET_RAW for itself.
+    public static var canMakeSockets: Bool {
+        let netRaw: UInt64 = 1 << 13
+        return hasPrivileges && effectiveCapabilities & netRaw != 0
+    }
+
     public static var hasBPFFileSystem: Bool {
         var status = statfs()
         return statfs(bpfFileSystem, &status) == 0 && Int(status.f_type) == bpfFileSystemMagic
     }
 
-    /// The bits of `CapEff` in proc(5)'s status file.
-    private static var effectiveCapabilities: UInt64 {
-        guard let content = try? readFile("/proc/self/status") else { return 0 }
-        let line = String(decoding: content, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("CapEff:") }
-        return line.flatMap { UInt64($0.dropFirst(7).drop { $0 == "\t" || $0 == " " }, radix: 16) } ?? 0
+    /// Does this process get no privileges by the files that it executes (PR_SET_NO_NEW_PRIVS)?
+    public static var hasNoNewPrivileges: Bool { ownStatus("NoNewPrivs") == "1" }
+
+    /// Does a file give capabilities to whoever executes it (capabilities(7))?
+    public static func hasCapabilities(file path: String) -> Bool {
+        getxattr(path, "security.capability", nil, 0) > 0
+    }
+
+    private static var effectiveCapabilities: UInt64 { ownStatus("CapEff").flatMap { UInt64($0, radix: 16) } ?? 0 }
+
+    /// A line of proc(5)'s status file, without its name.
+    private static func ownStatus(_ name: String) -> String? {
+        guard let content = try? readFile("/proc/self/status") else { return nil }
+        let lines = String(decoding: content, as: UTF8.self).split(separator: "\n")
+        guard let line = lines.first(where: { $0.hasPrefix("\(name):") }) else { return nil }
+        return String(line.dropFirst(name.count + 1).drop { $0 == "\t" || $0 == " " })
     }
 }

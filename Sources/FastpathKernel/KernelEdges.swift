@@ -171,6 +171,12 @@ public final class KernelEdges {
 
     public func removeSharedPins() throws(Failure) { try pins.removeRoot() }
 
+    /// Is an interface's map of sockets pinned, where consumers look for it? Nil where this process may not look.
+    public func hasPinnedSockets(_ interface: InterfaceID) -> Bool? {
+        if access(pins.mapPath(.xsks, interface), F_OK) == 0 { return true }
+        return errno == ENOENT || errno == ENOTDIR ? false : nil
+    }
+
     // MARK: Counters and sockets
 
     public func counters(of edge: EdgeState) throws(Failure) -> Counters {

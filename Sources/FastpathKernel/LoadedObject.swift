@@ -131,6 +131,10 @@ public final class LoadedObject {
         }
         var capacities = options.capacities
         if options.settings.hasLimits { capacities[FASTPATH_LIMIT_CELLS_MAP] = Int(FASTPATH_LIMIT_LINES) }
+        if options.settings.isOn(.consumers) {
+            capacities[FASTPATH_CONSUMERS_MAP] =
+                options.maps[PublicMap.xsks.name]?.capacity ?? PublicMap.xsks.defaultCapacity
+        }
         if !options.settings.dryRun.isEmpty {
             capacities[FASTPATH_DRY_RUN_SOURCES_MAP] = Int(FASTPATH_DRY_RUN_SOURCES_ENTRIES)
         }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CFastpathABI
 import FastpathCore
 import Glibc
 
@@ -8,7 +9,7 @@ import Glibc
 ///     /sys/fs/bpf/vos-fastpath/allowed_ips
 ///     /sys/fs/bpf/vos-fastpath/policy -> policy-ID     the policy table; ID is that of one of its maps
 ///     /sys/fs/bpf/vos-fastpath/policy-ID/MAP
-///     /sys/fs/bpf/vos-fastpath/interfaces/IFINDEX-COOKIE/{program,xdp_counters,xsks_map}
+///     /sys/fs/bpf/vos-fastpath/interfaces/IFINDEX-COOKIE/{program,xdp_counters,xsks_map,xsk_consumers}
 struct PinFolder {
     let root: String
 
@@ -21,6 +22,9 @@ struct PinFolder {
     func programPath(_ interface: InterfaceID) -> String { path(interface) + "/program" }
 
     func mapPath(_ map: PublicMap, _ interface: InterfaceID) -> String { "\(path(interface))/\(map.name)" }
+
+    /// Who reads the interface's AF_XDP sockets.
+    func consumersPath(_ interface: InterfaceID) -> String { "\(path(interface))/\(FASTPATH_CONSUMERS_MAP)" }
 
     func interfaces() -> [InterfaceID] {
         namesInFolder(interfacesPath).compactMap(InterfaceID.init(pinName:)).sorted {

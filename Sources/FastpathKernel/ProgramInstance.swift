@@ -124,35 +124,4 @@ extension KernelEdges {
             because: "it was loaded with switches that this version does not know",
             next: "Use the version that loaded it, or replace it with `vos-fastpath up IFACE`.")
     }
-
-    /// How many receive queues have a socket in `xsks_map`. The kernel does not let user space read the map,
-    /// so a twin of the program is asked for each queue: it redirects where there is one.
-    public func socketCount(of edge: EdgeState) throws(Failure) -> Int? {
-        guard edge.name != nil else { return nil }
-        let twin = try ProgramInstance(maps: [.xsks: map(.xsks, of: edge)])
-        return try namespace(of: edge.interface).perform { () throws(Failure) in
-            guard let link = try LinkTable.read().first(where: { $0.index == edge.interface.index }) else { return nil }
-            var count = 0
-            let sockets = try map(.xsks, of: edge).capacity
-            for queue in 0..<min(link.receiveQueues, UInt32(sockets)) {
-                do throws(Failure) {
-                    let answer = try keepalive.span.withUnsafeBytes { (frame) throws(Failure) in
-                        try twin.judge(frame: frame, interface: edge.interface.index, queue: queue)
-                    }
-                    if answer.reason == .redirected { count += 1 }
-                } catch {
-                    // Queues that are allocated and not in use are refused.
-                    guard error.kind == .system(errno: EINVAL) else { throw error }
-                    break
-                }
-            }
-            return count
-        }
-    }
 }
-
-/// The smallest frame that the program redirects: an empty datagram to the SIP port, with no list entry to meet.
-private let keepalive: [UInt8] =
-    [UInt8](repeating: 0, count: 12) + [0x08, 0x00]
-    + [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]
-    + [0x13, 0xc4, 0x13, 0xc4, 0, 8, 0, 0]

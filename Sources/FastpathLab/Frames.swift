@@ -109,7 +109,7 @@ func bigEndian<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
 
 extension IPPrefix {
     /// An IPv4 address from its four numbers: for addresses that are written down in code.
-    static func address(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8) -> UInt32 {
+    package static func address(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8) -> UInt32 {
         UInt32(a) << 24 | UInt32(b) << 16 | UInt32(c) << 8 | UInt32(d)
     }
 }

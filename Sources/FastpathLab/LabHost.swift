@@ -22,8 +22,13 @@ public struct LabHost: Hashable, Sendable {
         public var address: UInt32
         /// Of the network, in bits.
         public var prefixLength: Int
+        /// Queues for receiving and as many for sending; nil: as the driver has it.
+        public var queues: Int?
 
-        public init(_ host: LabHost, _ interface: String, _ address: UInt32, prefixLength: Int = 24) {
+        public init(
+            _ host: LabHost, _ interface: String, _ address: UInt32, prefixLength: Int = 24, queues: Int? = nil
+        ) {
+            self.queues = queues
             self.host = host
             self.interface = interface
             self.address = address
@@ -115,12 +120,16 @@ enum VethPair {
         }
 
         func create(_ port: LabHost.Port) throws(Failure) {
-            var arguments = [
-                "link", "add", first.interface, "address", "\(MACAddress(of: first.address))", "type", "veth",
-            ]
+            var arguments = ["link", "add", first.interface, "address", "\(MACAddress(of: first.address))"]
+            arguments += queues(first) + ["type", "veth"]
             arguments += ["peer", "name", second.interface, "address", "\(MACAddress(of: second.address))"]
+            arguments += queues(second)
             if let namespace = second.host.namespace.name { arguments += ["netns", namespace] }
             try port.host.ip(arguments)
+        }
+
+        func queues(_ port: LabHost.Port) -> [String] {
+            port.queues.map { ["numtxqueues", "\($0)", "numrxqueues", "\($0)"] } ?? []
         }
     }
 

@@ -2,19 +2,32 @@
 import FastpathKernel
 import Glibc
 
-/// CPU time of processes, from /proc/PID/stat (proc(5)).
+/// CPU time of processes (proc(5)): of the living what the scheduler has noted, in ns; of the dead clock ticks.
 public enum ProcessTime {
     /// User and system time that a process, its living descendants and its dead, reaped children have used.
     public static func tree(of root: pid_t) -> Duration {
         let all = namesInFolder("/proc").compactMap { pid_t($0) }.compactMap(Row.init(pid:))
         let children = Dictionary(grouping: all, by: \.parent)
         var open = all.filter { $0.pid == root }
-        var ticks: UInt64 = 0
+        let tick = Duration.seconds(1) / sysconf(Int32(_SC_CLK_TCK))
+        var time = Duration.zero
         while let row = open.popLast() {
-            ticks += row.ticks
+            time += (scheduled(row.pid) ?? tick * Int(row.ticks - row.deadTicks)) + tick * Int(row.deadTicks)
             open += children[row.pid] ?? []
         }
-        return .seconds(1) * Int(ticks) / sysconf(Int32(_SC_CLK_TCK))
+        return time
+    }
+
+    /// Of all threads of a process; nil where the kernel does not tell.
+    private static func scheduled(_ pid: pid_t) -> Duration? {
+        var time = Duration.zero
+        for thread in namesInFolder("/proc/\(pid)/task") {
+            guard let text = File.text("/proc/\(pid)/task/\(thread)/schedstat"),
+                let nanoseconds = text.split(separator: " ").first.flatMap({ Int64($0) })
+            else { return nil }
+            time += .nanoseconds(nanoseconds)
+        }
+        return time
     }
 
     struct Row: Equatable {
@@ -22,6 +35,8 @@ public enum ProcessTime {
         var parent: pid_t
         /// utime + stime + cutime + cstime, in clock ticks.
         var ticks: UInt64
+        /// The last two of them: of children that have ended.
+        var deadTicks: UInt64
 
         init?(pid: pid_t) {
             guard let text = File.text("/proc/\(pid)/stat") else { return nil }
@@ -36,6 +51,7 @@ public enum ProcessTime {
             self.pid = pid
             self.parent = parent
             ticks = fields[11...14].reduce(0) { $0 + (UInt64($1) ?? 0) }
+            deadTicks = fields[13...14].reduce(0) { $0 + (UInt64($1) ?? 0) }
         }
     }
 }

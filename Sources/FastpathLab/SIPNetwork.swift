@@ -25,8 +25,12 @@ public final class SIPNetwork: Sendable {
 
     private let pairs: [Peer: (edge: LabInterface, peer: LabInterface)]
 
-    /// Builds it and starts the server.
-    public init(in laboratory: Laboratory, workers: Int = 2) throws(Failure) {
+    /// Builds it and starts the server, with the environment that `prepare` gives: it has the host and its interfaces
+    /// before there is a server.
+    public init(
+        in laboratory: Laboratory, workers: Int = 2,
+        prepare: (LabHost, [LabInterface]) throws(Failure) -> [String: String] = { _, _ in [:] }
+    ) throws(Failure) {
         self.laboratory = laboratory
         let edge = try laboratory.addHost("edge")
         self.edge = edge
@@ -43,7 +47,9 @@ public final class SIPNetwork: Sendable {
             pairs[peer] = (ends.0, ends.1)
         }
         self.pairs = pairs
-        server = try SIPServer(in: laboratory, on: edge, address: Self.serverAddress, workers: workers)
+        server = try SIPServer(
+            in: laboratory, on: edge, address: Self.serverAddress, workers: workers,
+            environment: try prepare(edge, Peer.allCases.compactMap { pairs[$0]?.edge }))
     }
 
     /// The edge's interface towards a peer: where the program is attached.

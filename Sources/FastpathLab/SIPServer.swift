@@ -2,6 +2,7 @@
 import FastpathCore
 import FastpathKernel
 import Glibc
+import Synchronization
 
 /// Debian's Kamailio on a host of a lab: a registrar that keeps its users in memory, and a proxy that relays calls
 /// between them.
@@ -11,12 +12,17 @@ public final class SIPServer: Sendable {
     public let address: UInt32
     public let port: UInt16
 
-    private let process: Child
+    private let process: Mutex<Child>
+    private let start: @Sendable ([String: String]) throws(Failure) -> Child
+    private let environment: [String: String]
+    private let log: String
 
-    /// Starts it and waits until it answers. `workers` is how many processes receive.
-    public init(in laboratory: Laboratory, on host: LabHost, address: UInt32, port: UInt16 = 5060, workers: Int = 2)
-        throws(Failure)
-    {
+    /// Starts it and waits until it answers. `workers` is how many processes receive; `launcher`: words before its own
+    /// command line, of a program that becomes the server.
+    public init(
+        in laboratory: Laboratory, on host: LabHost, address: UInt32, port: UInt16 = 5060, workers: Int = 2,
+        launcher: [String] = [], environment: [String: String] = [:]
+    ) throws(Failure) {
         self.host = host
         self.address = address
         self.port = port
@@ -24,19 +30,36 @@ public final class SIPServer: Sendable {
         mkdir(folder, 0o700)
         let path = "\(folder)/kamailio.cfg"
         try File.write(Self.configuration(address: address, port: port, workers: workers), to: path)
-        process = try laboratory.start(
-            // In the foreground with its workers (-DD), errors to the log (-E), sockets and core files in the lab's folder.
-            ["kamailio", "-DD", "-E", "-f", path, "-w", folder, "-Y", folder, "-m", "64", "-M", "8"],
-            label: "kamailio", on: host, contained: true)
-        try waitUntilAnswering(log: "\(laboratory.folder)/kamailio.log")
+        log = "\(laboratory.folder)/kamailio.log"
+        self.environment = environment
+        start = { [laboratory] (environment) throws(Failure) in
+            try laboratory.start(
+                // In the foreground with its workers (-DD), errors to the log (-E), sockets and core files in the lab's folder.
+                launcher + ["kamailio", "-DD", "-E", "-f", path, "-w", folder, "-Y", folder, "-m", "64", "-M", "8"],
+                label: "kamailio", on: host, contained: true, environment: environment)
+        }
+        process = Mutex(try start(environment))
+        try waitUntilAnswering()
+    }
+
+    /// Ends it, where it still runs, and starts it anew, in another environment where one is given; waits until it answers.
+    /// What was registered is forgotten.
+    public func restart(environment: [String: String]? = nil) throws(Failure) {
+        stop()
+        let fresh = try start(environment ?? self.environment)
+        process.withLock { $0 = fresh }
+        try waitUntilAnswering()
     }
 
     /// CPU time that it and its workers have used.
-    public var cpuTime: Duration { ProcessTime.tree(of: process.pid) }
+    public var cpuTime: Duration { ProcessTime.tree(of: process.withLock { $0.pid }) }
 
-    public var isRunning: Bool { process.exitStatus == nil }
+    public var isRunning: Bool { process.withLock { $0.exitStatus == nil } }
 
-    private func waitUntilAnswering(log: String) throws(Failure) {
+    /// Ends it, with its workers. To be called as often as one likes.
+    public func stop() { process.withLock { $0.end() } }
+
+    private func waitUntilAnswering() throws(Failure) {
         let answered = try Wait.until(timeout: .seconds(10), every: .milliseconds(20)) { () throws(Failure) in
             guard isRunning else { return true }
             return try SIPProbe.isAnswering(address, port: port, from: host, timeout: .milliseconds(50))

@@ -71,7 +71,7 @@ import Testing
         for variant in UInt64(0)..<8 {
             try expect(FilterSettings.carrier.switches, variant, upTo: variant < 4 ? 20_000 : 24_000)
         }
-        for bits in stride(from: UInt64(0), to: 1_024, by: 3) {
+        for bits in stride(from: UInt64(0), to: 2_048, by: 5) {
             try expect(
                 Set(FilterSwitch.allCases.filter { $0.bit & bits != 0 }), (bits &* 0x9e37_79b9_7f4a_7c15) >> 61,
                 upTo: 24_000)

@@ -76,6 +76,15 @@ import Testing
                 row.settings.dryRun = Set(Reason.droppable.filter { _ in Bool.random(using: &random) })
             }
             row.hasSocket = number % 2 == 0
+            if number % 4 == 0 {
+                // The time goes on by a second and a half for each twin, in a million frames.
+                row.consumer = RegisteredConsumer(
+                    beat: row.now + UInt64.random(in: 0...800_000, using: &random),
+                    endpoints: [
+                        UDPEndpoint(try IPPrefix("192.0.2.2"), 5060), UDPEndpoint(try IPPrefix("2001:db8::2"), 5060),
+                    ],
+                    longest: Int.random(in: 60...1_500, using: &random))
+            }
             return try Twin(row)
         }
 

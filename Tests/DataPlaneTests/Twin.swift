@@ -12,6 +12,7 @@ final class Twin {
     private let notes: EdgeNotesReader
     private var expected = Counters()
     private var expectedNotes = EdgeNotes()
+    private var expectedRefusals = ConsumerMap.Counts()
 
     /// `object`: a path, or nil for the built-in program.
     init(_ row: FrameRow, object: String? = nil) throws {
@@ -19,6 +20,7 @@ final class Twin {
             settings: row.settings, blocked: Set(row.blocked.compactMap(\.ipv4Address)),
             allowed: Set(row.allowed.compactMap(\.ipv4Address)), policy: row.policy, hasSocket: row.hasSocket)
         reference.now = row.now
+        reference.consumer = row.consumer
         loaded = try RowProgram(row, object: object)
         notes = try EdgeNotesReader(loaded.instance.program)
     }
@@ -27,6 +29,12 @@ final class Twin {
     func setTime(_ micros: UInt64) {
         loaded.table.setMicros(micros)
         reference.now = micros
+    }
+
+    /// The consumer of both is willing to read, at a time in microseconds.
+    func beat(at micros: UInt64) {
+        reference.consumer?.beat = micros
+        if let consumer = reference.consumer { loaded.consumers?.register(consumer, queue: 0) }
     }
 
     /// The program must answer with the reason's verdict, and of all counters only the reason's may move, by one; of
@@ -40,17 +48,22 @@ final class Twin {
         if reason.isCounted { expected[reason] += 1 }
         if let rule = judgement.wouldBe { expectedNotes.dryRun[rule, default: 0] += 1 }
         if let off = judgement.unfiltered { expectedNotes.unfiltered[off, default: 0] += 1 }
+        if let refusal = judgement.refusal { expectedRefusals.refused[refusal, default: 0] += 1 }
+        let refused = loaded.consumers?.counts(queue: 0) ?? ConsumerMap.Counts()
         let counted = try program.counters()
         let noted = try notes.read()
-        if result.action != reason.verdict.rawValue || counted != expected || noted != expectedNotes {
+        if result.action != reason.verdict.rawValue || counted != expected || noted != expectedNotes
+            || refused != expectedRefusals
+        {
             Issue.record(
                 """
                 wanted \(judgement), got action \(result.action) and \(Reason.counted.filter { counted[$0] != expected[$0] }), \
-                notes \(noted) in place of \(expectedNotes), linear \(linear.map(String.init) ?? "all") of \
+                notes \(noted) in place of \(expectedNotes), \(refused) in place of \(expectedRefusals), linear \(linear.map(String.init) ?? "all") of \
                 \(frame.count): \(hexadecimal(frame))
                 """, sourceLocation: sourceLocation)
             expected = counted
             expectedNotes = noted
+            expectedRefusals = refused
         }
     }
 
@@ -84,7 +97,7 @@ final class Twin {
 extension FrameRow {
     /// What must become of it.
     var judgement: ReferenceFilter.Judgement {
-        ReferenceFilter.Judgement(reason, wouldBe: wouldBe, unfiltered: unfiltered)
+        ReferenceFilter.Judgement(reason, wouldBe: wouldBe, unfiltered: unfiltered, refusal: refusal)
     }
 
     /// Both must say of a row what it says.

@@ -17,7 +17,7 @@ extension EndToEndTests {
             ["up", "lo"], ["down", "--all"], ["down", "lo"], ["status"], ["stats"], ["block", "add", "192.0.2.1"],
             ["block", "remove", "192.0.2.1"], ["block", "list"], ["block", "export"],
             ["block", "import", "Package.swift"],
-            ["allow", "add", "192.0.2.1"],
+            ["allow", "add", "192.0.2.1"], ["sockets"], ["compare"], ["compare", "lo", "--yes"],
         ]
 
         @Test("one clear sentence and exit code 1", arguments: commands)
@@ -34,6 +34,7 @@ extension EndToEndTests {
                 ["--help"], ["--version"], ["up", "--help"], ["down", "--help"], ["status", "--help"],
                 ["stats", "--help"],
                 ["block", "--help"], ["block", "import", "--help"], ["explain", "--help"], ["doctor", "--help"],
+                ["exec", "--help"], ["sockets", "--help"], ["compare", "--help"],
                 ["help"],
             ] {
                 let ran = try Self.asNobody(arguments)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import FastpathAFXDP
 import FastpathCore
 import FastpathKernel
 import FastpathLab
@@ -28,18 +29,15 @@ extension EndToEndTests {
                 )
 
                 do {
-                    let xsk = try lab.edge.perform { () throws(Failure) in
-                        Result { try RingSocket(interface: lab.wire.here.index, queue: 0) }
-                    }.get()
-                    let program = try #require(try edge.status().interface("sip0")?.program?.id)
-                    try xsk.fill(#require(try Program.withID(UInt32(program)).map(.xsks)), queue: 0)
+                    let xsk = try lab.receiver(on: "sip0")
+                    defer { xsk.close() }
                     #expect(try edge.status().interface("sip0")?.sockets == 1)
 
                     let before = try edge.stats().total
                     try RawSender(lab.wire.there).send(all)
                     var received: [[UInt8]] = []
                     _ = eventually {
-                        received += xsk.frames(timeout: 5)
+                        received += xsk.frames(milliseconds: 5)
                         return received.count >= 3
                     }
                     #expect(received == frames, "byte for byte, in order")
@@ -52,7 +50,7 @@ extension EndToEndTests {
                     #expect(try edge.status().interface("sip0")?.sockets == 1)
                     try RawSender(lab.wire.there).send([frames[0]])
                     _ = eventually {
-                        received += xsk.frames(timeout: 5)
+                        received += xsk.frames(milliseconds: 5)
                         return received.count >= 4
                     }
                     #expect(received == frames + [frames[0]])

@@ -53,6 +53,11 @@ import Testing
         }
     }
 
+    @Test func whatStandsBehindTheMarkIsShownThere() throws {
+        let exec = try #require(pages.first { $0.name == "vos-fastpath-exec" }).source
+        #expect(exec.contains("\n.Fl - Ar command ...\n"))
+    }
+
     /// Of mdoc(7): every macro known to us, lists and displays closed, ASCII only, no empty line.
     @Test func pagesAreSound() {
         let macros: Set<String> = [

@@ -18,6 +18,10 @@ enum Made {
             namespaceName: nil, attachment: attachment, isPinned: true)
     }
 
+    /// One queue without a socket.
+    static let unread = InterfaceConsumers(
+        queues: [QueueConsumer(queue: 0, hasSocket: false)], time: 1, isAsked: true)
+
     static func counters(_ packets: [Reason: UInt64]) -> Counters {
         var counters = Counters()
         for (reason, number) in packets { counters[reason] = number }
@@ -248,8 +252,8 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
             mode: .generic, programID: 7, programName: "other", tag: "ff", loaded: 0, isEdge: false)
         let report = EdgeReport(
             edges: [
-                EdgeStatus(edge: Made.edge("eth0"), settings: .carrier, sockets: 0, ownLists: []),
-                EdgeStatus(edge: Made.edge("eth1", foreign), settings: nil, sockets: nil, ownLists: []),
+                EdgeStatus(edge: Made.edge("eth0"), settings: .carrier, consumers: Made.unread, ownLists: []),
+                EdgeStatus(edge: Made.edge("eth1", foreign), settings: nil, consumers: nil, ownLists: []),
             ],
             lists: [ListStatus(kind: .block, recorded: 3, inKernel: 3, capacity: 1_024, byHand: 0, missing: 0)],
             oddities: [.foreignProgram(Made.edge("eth1", foreign), id: 7, hadOurs: true)])
@@ -317,9 +321,13 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         notes.unfiltered = [.ipv6: 12, .ports: 1]
         var report = EdgeReport(
             edges: [
-                EdgeStatus(edge: Made.edge("eth0"), settings: dry, sockets: 0, notes: EdgeNotes(), ownLists: []),
-                EdgeStatus(edge: Made.edge("eth1"), settings: partly, sockets: 0, notes: notes, ownLists: []),
-                EdgeStatus(edge: Made.edge("eth2"), settings: .classic, sockets: 0, notes: EdgeNotes(), ownLists: []),
+                EdgeStatus(
+                    edge: Made.edge("eth0"), settings: dry, consumers: Made.unread, notes: EdgeNotes(), ownLists: []),
+                EdgeStatus(
+                    edge: Made.edge("eth1"), settings: partly, consumers: Made.unread, notes: notes, ownLists: []),
+                EdgeStatus(
+                    edge: Made.edge("eth2"), settings: .classic, consumers: Made.unread, notes: EdgeNotes(),
+                    ownLists: []),
             ], lists: [], oddities: [])
         report.publicMaps = .keptWritable(readBy: ["eth2"], unreadBy: ["eth0"])
         let lines = printed { $0.show(report, name: nil) }.out.split(separator: "\n").map(String.init)

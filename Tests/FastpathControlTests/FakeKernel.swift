@@ -363,5 +363,5 @@ final class FakeKernel: EdgeKernelPort {
     func counters(of edge: EdgeState) -> Counters { programs[edge.interface]?.counters ?? Counters() }
     func notes(of edge: EdgeState) -> EdgeNotes { programs[edge.interface]?.notes ?? EdgeNotes() }
     func countersMapID(of edge: EdgeState) -> UInt32 { programs[edge.interface]?.countersID ?? 0 }
-    func socketCount(of edge: EdgeState) -> Int? { 0 }
+    func consumers(of edge: EdgeState) -> InterfaceConsumers { InterfaceConsumers(queues: [], time: 0, isAsked: true) }
 }

@@ -86,7 +86,7 @@ import Testing
         let row = try #require(ProcessTime.Row(text))
         #expect(row.pid == 42)
         #expect(row.parent == 17)
-        #expect(row.ticks == 50 + 60 + 70 + 80)
+        #expect(row.ticks == 50 + 60 + 70 + 80 && row.deadTicks == 70 + 80)
     }
 
     @Test func paceKeepsTheRate() {

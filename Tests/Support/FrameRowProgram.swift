@@ -7,6 +7,7 @@ public struct RowProgram {
     public let instance: ProgramInstance
     /// Gives the time too.
     public let table: PolicyTable
+    public let consumers: ConsumerMap?
     /// Held, so that the slot stays filled.
     private let socket: SlotSocket?
 
@@ -19,5 +20,7 @@ public struct RowProgram {
             blocked: row.blocked, allowed: row.allowed, table: table, settings: row.settings, object: object)
         socket = row.hasSocket ? try SlotSocket() : nil
         if let socket, let slots = try instance.program.map(.xsks) { try socket.fill(slots, queue: 0) }
+        consumers = try ConsumerMap(of: instance.program)
+        if let consumer = row.consumer { consumers?.register(consumer, queue: 0) }
     }
 }

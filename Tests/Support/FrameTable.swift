@@ -9,6 +9,8 @@ public struct FrameRow: Sendable, CustomStringConvertible {
     public var blocked: [IPPrefix] = []
     public var allowed: [IPPrefix] = []
     public var hasSocket = false
+    /// Who reads the socket.
+    public var consumer: RegisteredConsumer?
     public var settings = FilterSettings.classic
     /// The policy table.
     public var policy: [PolicyTableChange] = []
@@ -18,6 +20,7 @@ public struct FrameRow: Sendable, CustomStringConvertible {
     public var reason = Reason.ignored
     public var wouldBe: Reason?
     public var unfiltered: FilterSwitch?
+    public var refusal: RegisteredConsumer.Refusal?
     public var frame: [UInt8] = []
 
     public init(name: String) { self.name = name }
@@ -51,6 +54,11 @@ extension FrameRow {
             for word in policy.split(separator: ",") { try readPolicy(word.drop { $0 == " " }) }
         } else if let words = line.after("settings: ") {
             for word in words.split(separator: ",") { try readSettings(word.drop { $0 == " " }) }
+        } else if let words = line.after("consumer: ") {
+            try readConsumer(words.split(separator: " ").map(String.init))
+        } else if let name = line.after("refusal: ") {
+            refusal = RegisteredConsumer.Refusal(rawValue: name)
+            if refusal == nil { throw FixtureError(text: "refusal: \(line)") }
         } else if let name = line.after("would be: ") {
             wouldBe = Reason.droppable.first { $0.name == name }
             if wouldBe == nil { throw FixtureError(text: "rule: \(line)") }
@@ -89,6 +97,19 @@ extension FrameRow {
             guard let named else { throw FixtureError(text: "settings: \(word)") }
             if word.first == "+" { settings.switches.insert(named) } else { settings.switches.remove(named) }
         }
+    }
+
+    /// The age of its beat in microseconds, the longest frame, then `ADDRESS PORT` for each endpoint.
+    private mutating func readConsumer(_ words: [String]) throws {
+        guard words.count >= 2, words.count.isMultiple(of: 2), let age = UInt64(words[0]), let longest = Int(words[1])
+        else { throw FixtureError(text: "consumer: \(words)") }
+        var endpoints: [UDPEndpoint] = []
+        for place in stride(from: 2, to: words.count, by: 2) {
+            guard let port = UInt16(words[place + 1]) else { throw FixtureError(text: "port: \(words[place + 1])") }
+            endpoints.append(UDPEndpoint(try IPPrefix(words[place]), port))
+        }
+        consumer = RegisteredConsumer(beat: now - age, endpoints: endpoints, longest: longest)
+        hasSocket = true
     }
 
     private mutating func readPolicy(_ word: Substring) throws {

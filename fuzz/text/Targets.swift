@@ -7,7 +7,7 @@ import Glibc
 /// The readers of text and files that others write. Each takes any bytes; it must come back, and what it read must
 /// hold what is said here. A trap is a crash.
 enum Target: String, CaseIterable {
-    case prefix, feed, config, json, capture
+    case prefix, feed, config, json, capture, options
 
     func run(_ bytes: [UInt8]) {
         switch self {
@@ -16,6 +16,7 @@ enum Target: String, CaseIterable {
         case .config: Self.config(bytes)
         case .json: Self.json(bytes)
         case .capture: Self.capture(bytes)
+        case .options: Self.options(bytes)
         }
     }
 
@@ -78,6 +79,33 @@ enum Target: String, CaseIterable {
             var filter = ReferenceFilter(settings: .carrier)
             _ = filter.judge(packet.frame)
         }
+    }
+
+    /// An answer stays in its room, is a response with nothing behind its header, and the same each time.
+    private static func options(_ bytes: [UInt8]) {
+        let source = UDPEndpoint(IPPrefix(ipv4: 0xc000_0209), 40_000)
+        func answer() -> (OptionsAnswer.Result, [UInt8]) {
+            // A guard behind the room.
+            var room = [UInt8](repeating: 0xa5, count: 1_500)
+            let result = bytes.withUnsafeBytes { request in
+                room.withUnsafeMutableBytes {
+                    OptionsAnswer(secret: 7).write(
+                        to: request, from: source, into: UnsafeMutableRawBufferPointer(rebasing: $0[..<1_400]))
+                }
+            }
+            precondition(room[1_400...].allSatisfy { $0 == 0xa5 })
+            return (result, room)
+        }
+        let (result, room) = answer()
+        guard case .answer(let length, let port) = result else { return }
+        precondition((1...1_400).contains(length) && port != 0)
+        let text = room[..<length]
+        precondition(text.starts(with: "SIP/2.0 200 OK\r\n".utf8))
+        let end = Array("Allow: OPTIONS\r\nContent-Length: 0\r\n\r\n".utf8)
+        precondition(text.suffix(end.count).elementsEqual(end))
+        precondition(!text.contains(0))
+        let again = answer()
+        precondition(again.0 == result && again.1 == room)
     }
 }
 

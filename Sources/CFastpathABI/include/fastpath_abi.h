@@ -118,12 +118,15 @@ enum fastpath_reason {
 	  "A first line with another SIP version passes: the server owes it a 505 response.")                \
 	X(POLICY, policy, 8,                                                                                 \
 	  "Reads the policy table: block, allow and trust entries for IPv4 and IPv6, of any prefix length.") \
-	X(EVENTS, events, 9, "Decisions can be watched while they are made: vos-fastpath watch, capture.")
+	X(EVENTS, events, 9, "Decisions can be watched while they are made: vos-fastpath watch, capture.")   \
+	X(CONSUMERS, consumers, 10,                                                                          \
+	  "Redirects to an AF_XDP socket only what its consumer has asked for, and only while it reads: "    \
+	  "the rest goes to the kernel's stack.")
 
 /* Bits beside the switches, which follow from other settings. */
-#define FASTPATH_FROZEN_MAPS 10 /* blocked_ips and allowed_ips are not read */
-#define FASTPATH_LIMITS	     11 /* there is a limit or a budget */
-#define FASTPATH_DRY_RUN     12 /* there is a rule in dry run */
+#define FASTPATH_FROZEN_MAPS 11 /* blocked_ips and allowed_ips are not read */
+#define FASTPATH_LIMITS	     12 /* there is a limit or a budget */
+#define FASTPATH_DRY_RUN     13 /* there is a rule in dry run */
 
 enum fastpath_switch {
 #define X(NAME, name, bit, sentence) FASTPATH_SWITCH_##NAME = 1 << (bit),
@@ -193,6 +196,79 @@ struct fastpath_limit_line {
 #define FASTPATH_NOTE_UNREAD	 34 /* samples that nobody took, or that found the buffer full */
 #define FASTPATH_NOTE_SINCE	 35 /* seconds since 1970-01-01 UTC, by the loader: when these began */
 #define FASTPATH_NOTES_ENTRIES	 36
+
+/*
+ * Who reads the AF_XDP sockets of an interface: a map with an entry for each
+ * receive queue, in memory on both sides. A consumer writes, the program reads,
+ * but for what the program counts.
+ */
+#define FASTPATH_CONSUMERS_MAP	    "xsk_consumers"
+#define FASTPATH_CONSUMER_ENDPOINTS 32
+#define FASTPATH_CONSUMER_PIDS	    32
+
+/* A consumer that has not beaten for so long (microseconds) does not read. */
+#define FASTPATH_BEAT_LIMIT 1000000
+
+/*
+ * An address and port that a consumer takes datagrams for. Addresses in host
+ * byte order, the upper half first; IPv4 in the upper one alone.
+ */
+struct fastpath_endpoint {
+	uint64_t high;
+	uint64_t low;
+	uint64_t tail; /* FASTPATH_ENDPOINT_TAIL; 0: a free place */
+};
+
+#define FASTPATH_ENDPOINT_TAIL(port, is_ipv6)                                                                \
+	((uint64_t)1 << 32 | (uint64_t)(is_ipv6) << 16 | (uint16_t)(port))
+
+/*
+ * What a consumer counts: X(NAME, name, label). In packets, but for wakeups.
+ */
+#define FASTPATH_CONSUMER_COUNTS(X)                                                                          \
+	X(DELIVERED, delivered, "delivered to the server")                                                   \
+	X(BY_KERNEL, by_kernel, "delivered by the kernel's socket")                                          \
+	X(HANDED_BACK, handed_back, "not the server's, handed back to the kernel")                           \
+	X(BAD_CHECKSUM, bad_checksum, "dropped: bad checksum")                                               \
+	X(BAD_FORMAT, bad_format, "dropped: no whole datagram")                                              \
+	X(SENT, sent, "sent by the transmit ring")                                                           \
+	X(WAKEUPS, wakeups, "wakeups of a waiting process")                                                  \
+	X(RING_FULL, ring_full, "dropped: no room in the rings")
+
+enum fastpath_consumer_count {
+#define X(NAME, name, label) FASTPATH_CONSUMER_##NAME,
+	FASTPATH_CONSUMER_COUNTS(X)
+#undef X
+		FASTPATH_CONSUMER_COUNT_COUNT,
+};
+
+struct fastpath_consumer {
+	/* Microseconds of the boot-time clock when it was last willing to read; 0: it has registered nothing.
+	 */
+	uint64_t beat;
+	uint32_t endpoint_count; /* places in use, free ones among them */
+	uint32_t longest;	 /* bytes of the longest frame that it takes */
+	uint32_t flags;		 /* FASTPATH_CONSUMER_ZERO_COPY and so on */
+	uint32_t ring_size;	 /* descriptors */
+	uint64_t ring_ready;	 /* descriptors that waited to be read at the last beat */
+	uint64_t padding[4];
+	struct fastpath_endpoint endpoints[FASTPATH_CONSUMER_ENDPOINTS];
+	/* Packets that the program left to the kernel, by what the consumer lacked. */
+	uint64_t stale;	   /* a beat */
+	uint64_t unwanted; /* their endpoint */
+	uint64_t too_long; /* room */
+	uint64_t padding2[5];
+	uint64_t counts[8]; /* of enum fastpath_consumer_count */
+	/* Processes that read; 0: a free place. */
+	uint32_t pids[FASTPATH_CONSUMER_PIDS];
+};
+
+_Static_assert(sizeof(struct fastpath_consumer) == 64 + 24 * FASTPATH_CONSUMER_ENDPOINTS + 64 + 64 + 128,
+	       "no hidden padding");
+_Static_assert(FASTPATH_CONSUMER_COUNT_COUNT <= 8, "a place for each count");
+
+#define FASTPATH_CONSUMER_ZERO_COPY 1
+#define FASTPATH_CONSUMER_TRANSMITS 2
 
 /* Samples of decisions: who reads them writes here which ones. */
 #define FASTPATH_SAMPLES_MAP	    "samples"
@@ -309,6 +385,15 @@ struct fastpath_class_info {
 
 /* The rows of FASTPATH_CLASSES; NULL from `index` = their number on. */
 const struct fastpath_class_info *fastpath_class_row(uint32_t index);
+
+/* One row of FASTPATH_CONSUMER_COUNTS. */
+struct fastpath_consumer_count_info {
+	const char *name;
+	const char *label;
+};
+
+/* The rows of FASTPATH_CONSUMER_COUNTS; NULL from `index` = their number on. */
+const struct fastpath_consumer_count_info *fastpath_consumer_count_row(uint32_t index);
 
 /* The rows of FASTPATH_REASONS in order of display; NULL from `index` = their number on. */
 const struct fastpath_reason_info *fastpath_reason_row(uint32_t index);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linux calls and constants for the lab that the Glibc module does not bring. */
+/* Calls and constants for the lab that the Glibc module does not bring. fastpath_lab_receive.h has more. */
 #ifndef FASTPATH_LAB_CALLS_H
 #define FASTPATH_LAB_CALLS_H
 

@@ -60,36 +60,11 @@ struct BenchCommand: EdgeCommand {
             throw error
         }
         progress.finish()
-        if let output { try Self.write(report.json.encoded + "\n", to: output) }
+        if let output { try writeFile(report.json.encoded + "\n", to: output, "the figures") }
         if context.output.isJSON { context.output.json(report.json) } else { context.output.show(report) }
         // Each says what and why.
         for failure in report.failures { context.output.failure(failure) }
         return report.failures.isEmpty ? .done : .failed
-    }
-
-    /// The program that runs now, to take its times.
-    private func ownPath() throws(Failure) -> String {
-        guard let path = realpath("/proc/self/exe", nil) else {
-            let code = errno
-            throw Failure(
-                .system(errno: code), tried: "find the own program", on: "/proc/self/exe", because: errorText(code),
-                next: "Mount /proc.")
-        }
-        defer { free(path) }
-        return String(cString: path)
-    }
-
-    private static func write(_ text: String, to path: String) throws(Failure) {
-        guard let file = fopen(path, "we") else { throw failure(path) }
-        let isWritten = fputs(text, file) >= 0
-        guard fclose(file) == 0, isWritten else { throw failure(path) }
-    }
-
-    private static func failure(_ path: String) -> Failure {
-        let code = errno
-        return Failure(
-            .system(errno: code), tried: "write the figures", on: path, because: errorText(code),
-            next: "Choose another file.")
     }
 }
 
@@ -126,6 +101,8 @@ extension Bench.Section {
         case .carrier: "Measuring profile carrier"
         case .policy: "Measuring the policy table"
         case .drop: "Measuring floods"
+        case .afxdp: "Measuring receivers"
+        case .servers: "Measuring the SIP server"
         case .calls: "Measuring calls under flood"
         case .lists: "Measuring changes of lists"
         case .start: "Measuring start-up"

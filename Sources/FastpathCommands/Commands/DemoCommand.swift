@@ -23,7 +23,7 @@ struct DemoCommand: EdgeCommand {
     func run(_ context: Context) throws(Failure) -> Outcome {
         LabSignals.install()
         let demo = Demo()
-        let edge = try LabEdge(instance: Instance(named: demo.name), profile: .carrier)
+        let edge = try LabEdge(instance: Instance(named: demo.name), settings: .carrier)
         let output = context.output
         var view = DemoView(demo: demo, output: output)
         let result: (without: Demo.Column, with: Demo.Column)

@@ -27,6 +27,9 @@ struct Doctor: EdgeCommand {
             let settings = try? running ?? ConfigurationOptions.defaults(context.instance)
             let looksThroughTags = (settings ?? Configuration().settings).isOn(.vlan)
             findings += interfaceFindings(try .gather(interface, looksThroughTags: looksThroughTags))
+            if running != nil, let row = try? context.edgeControl().consumers(of: interface).rows.first {
+                findings += socketFindings(row.consumers, interface)
+            }
             if let running, let notes = try? context.edgeControl().notes(of: interface) {
                 findings += unfilteredFindings(notes, running)
             }

@@ -19,12 +19,7 @@ struct Stats: EdgeCommand {
 
     @OptionGroup var common: CommonOptions
 
-    @Option(
-        defaultAsFlag: 1, help: ArgumentHelp("Look again and again, every so many seconds.", valueName: "seconds"))
-    var watch: Double?
-
-    @Option(help: ArgumentHelp("With --watch: end after so many looks.", valueName: "number"))
-    var count: Int?
+    @OptionGroup var watching: WatchOptions
 
     @Flag(help: "The sums over the interfaces, in the fixed layout of read_xdp_stats.sh.")
     var summary = false
@@ -33,30 +28,17 @@ struct Stats: EdgeCommand {
     var iface: String?
 
     func validate() throws {
-        if let watch, !(0.1...86_400).contains(watch) {
-            throw ValidationError("--watch must be from 0.1 to 86400 seconds")
+        if summary, watching.watch != nil || common.json {
+            throw ValidationError("--summary goes without --watch and --json")
         }
-        if watch == nil, count != nil { throw ValidationError("--count needs --watch") }
-        if let count, count < 1 { throw ValidationError("--count must be 1 or more") }
-        if summary, watch != nil || common.json { throw ValidationError("--summary goes without --watch and --json") }
-    }
-
-    /// The parser takes `--watch=x` for a plain `--watch`: an option whose value may be missing lets a wrong one go.
-    private func requireInterval(_ arguments: [String]) throws(Failure) {
-        let option = "--watch="
-        guard let word = arguments.first(where: { $0.hasPrefix(option) }), Double(word.dropFirst(option.count)) == nil
-        else { return }
-        throw Failure(
-            .usage, tried: "read the command line", on: word, because: "--watch takes a number of seconds",
-            next: "See 'vos-fastpath stats --help'.")
     }
 
     func run(_ context: Context) throws(Failure) -> Outcome {
-        try requireInterval(context.arguments)
+        try WatchOptions.requireInterval(context.arguments, of: "stats")
         let control = try context.edgeControl()
-        if let watch {
+        if let seconds = watching.watch {
             let read = { () throws(Failure) in try control.statistics(of: iface) }
-            try StatsWatch(output: context.output, interval: .seconds(watch), count: count).run(read)
+            try StatsWatch(output: context.output, interval: .seconds(seconds), count: watching.count).run(read)
             return .done
         }
         let statistics = try control.statistics(of: iface)

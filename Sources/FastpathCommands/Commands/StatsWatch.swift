@@ -2,35 +2,14 @@
 import FastpathControl
 import FastpathCore
 
-/// `stats --watch`: rates since the last look, again and again.
+/// `stats --watch`: rates since the last look.
 struct StatsWatch {
     var output: Output
     var interval: Duration
     /// How many looks; nil for no end.
     var count: Int?
 
-    /// Two looks at the counters.
-    struct Interval {
-        var before: EdgeStatistics
-        var after: EdgeStatistics
-        /// Between them.
-        var seconds: Double
-        /// Seconds since 1970-01-01 UTC at the end.
-        var time: Int64
-
-        /// Packets a second that an interface counted, and all of them. An interface that was not there before has none.
-        func rates(of row: EdgeStatistics.Row) -> Rates {
-            guard let earlier = before.rows.first(where: { $0.edge.interface == row.edge.interface }) else {
-                return Rates(Counters(), seconds)
-            }
-            return Rates(row.counters - earlier.counters, seconds)
-        }
-
-        var totalRates: Rates {
-            let sum = after.rows.reduce(Counters()) { sum, row in sum + rates(of: row).packets }
-            return Rates(sum, seconds)
-        }
-    }
+    typealias Interval = LookInterval<EdgeStatistics>
 
     /// Packets of an interval, and packets a second.
     struct Rates {
@@ -55,48 +34,9 @@ struct StatsWatch {
         }
     }
 
-    /// Looks until a signal or `count` ends it. The first look must succeed; later ones may find nothing loaded, for a
-    /// program is taken off and put back while somebody watches.
     func run(_ read: () throws(Failure) -> EdgeStatistics) throws(Failure) {
-        let signals = StopSignals()
-        var screen = LiveScreen(output)
-        defer { screen.end() }
-        let clock = ContinuousClock()
-        var last = (statistics: try read(), time: clock.now)
-        if output.terminal.isInteractive && !output.isJSON {
-            // Something to see at once: what was counted so far.
-            let start = Interval(before: last.statistics, after: last.statistics, seconds: 0, time: now())
-            show(start, &screen)
-        }
-        var looks = 0
-        var next = last.time
-        while looks < count ?? .max, output.writeError == 0 {
-            // Against a plan, so that the time a look takes does not add up.
-            next += interval
-            if next < clock.now { next = clock.now }
-            if signals.wait(clock.now.duration(to: next)) { return }
-            let statistics = try readAgain(read, after: last.statistics)
-            let time = clock.now
-            show(
-                Interval(
-                    before: last.statistics, after: statistics, seconds: (time - last.time) / .seconds(1), time: now()),
-                &screen)
-            last = (statistics, time)
-            looks += 1
-        }
-    }
-
-    private func readAgain(
-        _ read: () throws(Failure) -> EdgeStatistics, after last: EdgeStatistics
-    ) throws(Failure) -> EdgeStatistics {
-        do throws(Failure) {
-            return try read()
-        } catch {
-            guard error.kind == .notLoaded || error.kind == .noInterface else { throw error }
-            var nothing = last
-            nothing.rows = []
-            return nothing
-        }
+        try RepeatedLook(output: output, interval: interval, count: count)
+            .run(read, without: { _ in EdgeStatistics(rows: []) }, show: show)
     }
 
     private func show(_ interval: Interval, _ screen: inout LiveScreen) {
@@ -181,5 +121,20 @@ struct StatsWatch {
             ])
         }
         return table.lines(colour: output.terminal.hasColour)
+    }
+}
+
+extension LookInterval where Look == EdgeStatistics {
+    /// Packets a second that an interface counted, and all of them. An interface that was not there before has none.
+    func rates(of row: EdgeStatistics.Row) -> StatsWatch.Rates {
+        guard let earlier = before.rows.first(where: { $0.edge.interface == row.edge.interface }) else {
+            return StatsWatch.Rates(Counters(), seconds)
+        }
+        return StatsWatch.Rates(row.counters - earlier.counters, seconds)
+    }
+
+    var totalRates: StatsWatch.Rates {
+        let sum = after.rows.reduce(Counters()) { sum, row in sum + rates(of: row).packets }
+        return StatsWatch.Rates(sum, seconds)
     }
 }

@@ -49,11 +49,22 @@ extension Output {
             line("Lists of its own: \(status.edge.label)")
             table(Self.table(of: status.ownLists))
         }
+        showSockets(report)
         showLoudly(report)
         if !report.oddities.isEmpty { line() }
         for oddity in report.oddities {
             line(Styled("odd", .yellow), Styled("   \(oddity.sentence)"))
             line("      -> \(oddity.next)")
+        }
+    }
+
+    /// Where there are AF_XDP sockets, or were.
+    private func showSockets(_ report: EdgeReport) {
+        let edges = report.edges.filter { $0.consumers?.isOfInterest ?? false }
+        if !edges.isEmpty { line() }
+        for status in edges {
+            guard let consumers = status.consumers else { continue }
+            line(Styled("\(status.edge.label): \(consumers.summary)", consumers.silent > 0 ? .yellow : nil))
         }
     }
 
@@ -164,7 +175,11 @@ extension EdgeStatus {
             "mode": .optional(edge.attachment?.mode.rawValue), "driver": .optional(edge.driver),
             "profile": .optional(settings?.description),
             "settings": settings?.json ?? .null, "program": edge.attachment?.json ?? .null,
-            "sockets": sockets.map { .number($0) } ?? .null, "pinned": .bool(edge.isPinned),
+            "sockets": sockets.map { .number($0) } ?? .null,
+            "af_xdp": consumers.map {
+                ["queues": .number($0.queues.count), "taken": .number($0.taken), "silent": .number($0.silent)]
+            } ?? .null,
+            "pinned": .bool(edge.isPinned),
             "instance": .optional(edge.otherInstance), "own_lists": .array(ownLists.map(\.json)),
             "unfiltered": settings.map(\.isClassic) == false ? notes?.unfilteredJSON ?? .null : .null,
         ]

@@ -29,7 +29,7 @@ struct StressCommand: EdgeCommand {
     func run(_ context: Context) throws(Failure) -> Outcome {
         LabSignals.install()
         let stress = Stress()
-        let edge = try LabEdge(instance: Instance(named: stress.name), profile: .classic)
+        let edge = try LabEdge(instance: Instance(named: stress.name), settings: .classic)
         let output = context.output
         var results: [Stress.PhaseResult] = []
         let clock = ContinuousClock()

@@ -78,6 +78,38 @@ func unfilteredFindings(_ notes: EdgeNotes, _ settings: FilterSettings) -> [Find
     }
 }
 
+/// Who reads its AF_XDP sockets, where there are some or were.
+func socketFindings(_ consumers: InterfaceConsumers, _ interface: String) -> [Finding] {
+    guard consumers.isOfInterest else { return [] }
+    let check = "AF_XDP"
+    var findings: [Finding] = []
+    for (queue, state) in zip(consumers.queues, consumers.states()) {
+        guard case .silent = state else { continue }
+        findings.append(
+            .warn(
+                check, "queue \(queue.queue): its reader is \(state.text), and its packets go to the kernel",
+                "See who it is with 'vos-fastpath sockets \(interface)'; a server that hangs must be started again."))
+    }
+    let lost = consumers.count(.ringFull)
+    if lost > 0 {
+        findings.append(
+            .warn(
+                check, "\(Format.plural(Int(clamping: lost), "packet")) \(ConsumerCount.ringFull.label)",
+                "The server reads too slowly at times: more workers, or larger rings (VOS_FASTPATH_RING=8192)."))
+    }
+    let unwanted = consumers.refused(.unwanted)
+    if unwanted > 0 {
+        findings.append(
+            .warn(
+                check,
+                "\(Format.plural(Int(clamping: unwanted), "packet")) went to the kernel, "
+                    + RegisteredConsumer.Refusal.unwanted.label,
+                "Compare 'vos-fastpath sockets \(interface)' with the addresses that the server listens on; for others it is "
+                    + "as it should be."))
+    }
+    return findings.isEmpty ? [.ok(check, String(consumers.summary.dropFirst("AF_XDP: ".count)))] : findings
+}
+
 private func linkFinding(_ facts: InterfaceFacts) -> Finding {
     guard facts.isUp else {
         return .warn("link", "\(facts.name) is down", "ip link set dev \(facts.name) up")

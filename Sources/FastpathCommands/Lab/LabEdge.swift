@@ -8,18 +8,18 @@ import Glibc
 /// The edge that demo and stress work on: the real one, in an instance that exists for nothing else.
 struct LabEdge: EdgeUnderTest {
     private let instance: Instance
-    private let profile: Profile
+    private let settings: FilterSettings
 
     /// Begins with nothing: what a run that was killed left is removed. A configuration file has no say here: a lab's
     /// result is the same on every host.
-    init(instance: Instance, profile: Profile) throws(Failure) {
+    init(instance: Instance, settings: FilterSettings) throws(Failure) {
         self.instance = instance
-        self.profile = profile
+        self.settings = settings
         try purge()
     }
 
     func attach(_ interface: String) throws(Failure) {
-        _ = try instance.edgeControl().up(UpRequest(interface: interface, settings: profile.settings), now: moment())
+        _ = try instance.edgeControl().up(UpRequest(interface: interface, settings: settings), now: moment())
     }
 
     func detach(_ interface: String) throws(Failure) {

@@ -16,6 +16,8 @@ struct CommandDescription {
         var abstract: String
         var isOptional: Bool
         var isRepeating: Bool
+        /// Does it stand behind `--`, which cannot be left out?
+        var isBehindMark: Bool
         var defaultValue: String?
         var allValues: [String]
     }
@@ -57,7 +59,8 @@ extension CommandDescription.Argument {
         }
         self.valueName = valueName
         abstract = argument["abstract"]?.text ?? ""
-        isOptional = argument["isOptional"] == .bool(true)
+        isBehindMark = argument["parsingStrategy"] == "postTerminator"
+        isOptional = argument["isOptional"] == .bool(true) && !isBehindMark
         isRepeating = argument["isRepeating"] == .bool(true)
         defaultValue = argument["defaultValue"]?.text
         allValues = (argument["allValues"]?.elements ?? []).compactMap(\.text)

@@ -78,7 +78,8 @@ private struct MdocWriter {
             let more = argument.isRepeating ? " ..." : ""
             let word =
                 switch argument.kind {
-                case .positional: "Ar \(argument.valueName)\(more)"
+                // `Fl -` brings two dashes.
+                case .positional: "\(argument.isBehindMark ? "Fl - " : "")Ar \(argument.valueName)\(more)"
                 case .option: "\(flag(argument.names.last ?? "")) Ar \(argument.valueName)\(more)"
                 case .flag: flag(argument.names.last ?? "")
                 }

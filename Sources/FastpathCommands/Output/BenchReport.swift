@@ -26,8 +26,11 @@ extension Output {
 
 extension Bench.Report {
     fileprivate var tables: [Table] {
-        [packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, callsTable, timeTable].compactMap
-        { $0 }
+        [
+            packetTable, mixTable, carrierTable, surchargeTable, policyTable, dropTable, receiveTable, serverTable,
+            callsTable,
+            timeTable,
+        ].compactMap { $0 }
     }
 
     /// A median, and the minimum in brackets.
@@ -139,6 +142,46 @@ extension Bench.Report {
                 Styled(Format.count(drop.packets)), ratio.map(verdict) ?? "",
             ])
         }
+        return table
+    }
+
+    private var receiveTable: Table? {
+        guard !receivers.isEmpty else { return nil }
+        let counts = ReceiveCost.workerCounts.filter { count in receivers.contains { $0.workers == count } }
+        var table = Table(
+            [.left("RECEIVING, WORKERS")] + counts.map { .right("CPU NS, \($0)") }
+                + counts.map { .right("KPPS, \($0)") }
+                + [.left("GOALS")])
+        for method in ReceiveMethod.allCases {
+            let costs = counts.compactMap { count in
+                receivers.first { $0.method == method && $0.workers == count }
+            }
+            guard costs.count == counts.count else { continue }
+            let ratios = receivers.ratios.filter { $0.name.hasPrefix("afxdp.\(method.rawValue).") }
+            table.add(
+                [Styled(method.label)] + costs.map { cell($0.cpuTime, places: 0) }
+                    + costs.map { Styled(Format.decimal($0.rate.median, places: 0)) } + [joined(ratios.map(verdict))])
+        }
+        for ratio in receivers.ratios { table.add([Styled("  \(ratio.name)"), cell(ratio, places: 2)]) }
+        return table
+    }
+
+    private var serverTable: Table? {
+        guard !servers.isEmpty else { return nil }
+        var table = Table([
+            .left("KAMAILIO, \(Format.count(ServerCost.rate)) REQUESTS A SECOND"), .right("CPU NS A REQUEST"),
+            .right("P50, MS"), .right("P99, MS"), .right("ANSWERED"), .right("MOST, THOUSANDS A SECOND"),
+            .left("GOALS"),
+        ])
+        for cost in servers {
+            let ratios = servers.ratios.filter { $0.name.hasPrefix("servers.\(cost.way.rawValue).") }
+            table.add([
+                Styled(cost.way.label), cell(cost.cpuTime, places: 0), cell(cost.p50, places: 3),
+                cell(cost.p99, places: 3), Styled("\(Format.decimal(cost.answered.median, places: 2)) %"),
+                cell(cost.throughput), joined((ratios + [cost.answered]).map(verdict)),
+            ])
+        }
+        for ratio in servers.ratios { table.add([Styled("  \(ratio.name)"), cell(ratio, places: 2)]) }
         return table
     }
 

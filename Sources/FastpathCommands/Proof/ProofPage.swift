@@ -22,7 +22,7 @@ struct ProofPage {
 
     var markdown: String {
         let sections = [
-            head, goals, packets, classic, policy, drops, floods, commands, missing,
+            head, goals, packets, classic, policy, drops, receivers, servers, floods, commands, missing,
         ]
         return sections.filter { !$0.isEmpty }.joined(separator: "\n\n") + "\n"
     }
@@ -131,6 +131,8 @@ struct ProofPage {
                 : "carrier: \(packetLabel(parts[1])), \(variantLabel(parts[2]))"
         case "calls" where parts.count == 6:
             return "\(floodLabel(parts[1])), \(meansLabel(parts[2])): \(parts[4]) \(parts[5])"
+        case "afxdp" where parts.count == 4: return receiveTitle(parts)
+        case "servers" where parts.count >= 3: return serverTitle(parts)
         case "drop" where parts.count == 3:
             return "\(DropMethod(rawValue: parts[1])?.label ?? parts[1]), \(parts[2])".replacing("_", with: " ")
         default: return parts.joined(separator: " ").replacing("_", with: " ")
