@@ -126,7 +126,7 @@ include packaging/install.mk
 
 fmt: ## Format Swift and C
 	$(SWIFT) format --in-place --recursive --parallel Sources Tests fuzz Package.swift
-	clang-format-14 -i bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h Sources/CPreload/*.h Tests/preload/*/*.[ch] \
+	clang-format-14 -i bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h Sources/CPreload/*.c Sources/CPreload/include/*.h Tests/preload/*/*.[ch] \
 		fuzz/*.c fuzz/shim/*.h fuzz/shim/bpf/*.h
 
 check: build/vos-fastpath ## Formatting, shell scripts, generated tables; changes nothing

@@ -19,7 +19,7 @@ let package = Package(
         .target(name: "CFastpathLab"),
         .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
         .systemLibrary(name: "CLinux"),
-        .systemLibrary(name: "CPreload"),
+        .target(name: "CPreload", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(name: "CLibPcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
@@ -38,6 +38,8 @@ let package = Package(
                 .unsafeFlags([
                     "-use-ld=lld", "-Xlinker", "--version-script=Sources/FastpathPreload/exports.map",
                     "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all",
+                    // Where glibc's functions were before 2.34; since then they are there for those who ask.
+                    "-Xlinker", "--no-as-needed", "-Xlinker", "-l:libpthread.so.0", "-Xlinker", "-l:libdl.so.2",
                 ])
             ]),
         .target(name: "FastpathStore", dependencies: ["FastpathCore", "CSQLite"]),

@@ -21,7 +21,7 @@ done
 
 check "Swift's formatting (mend it with 'make fmt')" \
     "${SWIFT:-swift}" format lint --strict --recursive --parallel Sources Tests fuzz Package.swift
-sources=(bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h Sources/CPreload/*.h Tests/preload/*/*.[ch]
+sources=(bpf/*.[ch] bpf/lab/*.[ch] Sources/CFastpath*/*.c Sources/CFastpath*/include/*.h Sources/CPreload/*.c Sources/CPreload/include/*.h Tests/preload/*/*.[ch]
     fuzz/*.c fuzz/shim/*.h fuzz/shim/bpf/*.h) # as in 'make fmt'
 check "C's formatting (mend it with 'make fmt')" clang-format-14 --dry-run -Werror "${sources[@]}"
 

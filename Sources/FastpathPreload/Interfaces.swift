@@ -123,8 +123,8 @@ enum Interfaces {
                 number: queue, consumer: nil,
                 watched: .init(repeating: -1), isStuck: Atomic(0), others: others, journal: Journal()))
         place.pointee.watched[0] = socket.fd
-        var code = fastpath_make_lock(&place.pointee.lock)
-        if code == 0 { code = fastpath_make_lock(&place.pointee.sendLock) }
+        var code = fastpath_lock_make(&place.pointee.lock)
+        if code == 0 { code = fastpath_lock_make(&place.pointee.sendLock) }
         guard code == 0 else { throw XDPSocketError(step: "make a lock", code: code) }
         Shared.queueCount += 1
     }

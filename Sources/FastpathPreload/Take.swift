@@ -8,13 +8,13 @@ extension Queue {
     /// to be had for 20 ms: its holder was stopped.
     @inline(__always)
     mutating func locked(for binding: Int, _ body: (inout Queue) -> Void) -> Bool {
-        var code = pthread_mutex_trylock(&lock)
+        var code = fastpath_lock_try(&lock)
         // Held for less than a microsecond, as a rule; and of those who were woken for one datagram one gets it.
         var turns = 0
         while code == EBUSY, turns < 100 {
             fastpath_relax()
             if !mayHave(binding) { return true }
-            code = pthread_mutex_trylock(&lock)
+            code = fastpath_lock_try(&lock)
             turns += 1
         }
         if code == EBUSY, isStuck.load(ordering: .relaxed) != 0 {
@@ -29,11 +29,11 @@ extension Queue {
                 until.tv_sec += 1
                 until.tv_nsec -= 1_000_000_000
             }
-            code = pthread_mutex_clocklock(&lock, CLOCK_MONOTONIC, &until)
+            code = fastpath_lock_wait(&lock, &until)
         }
         if code == EOWNERDEAD {
             recover()
-            pthread_mutex_consistent(&lock)
+            fastpath_lock_mend(&lock)
         } else if code != 0 {
             isStuck.store(1, ordering: .relaxed)
             return false

@@ -159,8 +159,8 @@ extension Queue {
     /// there, so whoever is killed here leaves nothing to be mended.
     mutating func transmit(_ datagram: Outgoing, _ payload: UnsafeRawBufferPointer) -> Bool {
         guard let ring = socket.transmit else { return false }
-        let code = pthread_mutex_trylock(&sendLock)
-        if code == EOWNERDEAD { pthread_mutex_consistent(&sendLock) } else if code != 0 { return false }
+        let code = fastpath_lock_try(&sendLock)
+        if code == EOWNERDEAD { fastpath_lock_mend(&sendLock) } else if code != 0 { return false }
         let completion = socket.completion
         completion.release(upTo: completion.first &+ completion.ready)
         let next = ring.next

@@ -5,8 +5,10 @@
 library=build/libvosfastpath.so
 size=$(stat -c %s "$library")
 is "preload: smaller than 64 KB ($size bytes)" 1 "$((size < 65536))"
-is "preload: links the C library alone" "libc.so.6" \
+is "preload: links the C library alone, in the parts that it had before 2.34" "libc.so.6 libdl.so.2 libpthread.so.0" \
     "$(readelf -dW "$library" | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p' | sort | tr '\n' ' ' | sed 's/ $//')"
+is "preload: loads with Debian 11's C library: asks for no version after 2.30" "2.30" \
+    "$(nm -D --with-symbol-versions "$library" | sed -nE 's/.* U .*@GLIBC_([0-9.]+)$/\1/p' | sort -Vu | tail -n 1)"
 # The names between `global:` and `local:` in the linker's list.
 wanted=$(sed -n '/global:/,/local:/p' Sources/FastpathPreload/exports.map | grep -v : | tr -d ' \t' | tr ';' '\n' | grep . | sort)
 found=$(nm -D --defined-only "$library" | sed -E 's/.* //; s/@.*//' | sort)

@@ -8,7 +8,6 @@
 #endif
 #include <arpa/inet.h>
 #include <dirent.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/bpf.h>
@@ -29,13 +28,17 @@
 #include <sys/select.h>
 #include <time.h>
 
-#include "../CLinux/xdp_socket.h"
+#include "../../CLinux/xdp_socket.h"
 
 /* The next function of that name behind the preload library. */
-static inline void *fastpath_next(const char *name)
-{
-	return dlsym(RTLD_NEXT, name);
-}
+void *fastpath_next(const char *name);
+
+/* Mutexes that processes share and that outlive their owners: pthread_mutex_*(3). */
+int fastpath_lock_make(pthread_mutex_t *lock);
+int fastpath_lock_try(pthread_mutex_t *lock);
+/* `until`: of the monotonic clock. */
+int fastpath_lock_wait(pthread_mutex_t *lock, const struct timespec *until);
+int fastpath_lock_mend(pthread_mutex_t *lock);
 
 static inline void fastpath_set_errno(int code)
 {
@@ -164,21 +167,6 @@ static inline int fastpath_link(int any, unsigned int interface, unsigned int *m
 		return -1;
 	memcpy(address, request.ifr_hwaddr.sa_data, 6);
 	return 0;
-}
-
-/* A mutex that processes share and that outlives its owner. 0, or what failed. */
-static inline int fastpath_make_lock(pthread_mutex_t *lock)
-{
-	pthread_mutexattr_t attributes;
-	int code = pthread_mutexattr_init(&attributes);
-
-	if (!code)
-		code = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-	if (!code)
-		code = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-	if (!code)
-		code = pthread_mutex_init(lock, &attributes);
-	return code;
 }
 
 /* A moment for the other thread of the core. */
