@@ -16,7 +16,7 @@ enum HandBack {
     /// `frame`: Ethernet, perhaps with tags. What is neither IPv4 nor IPv6 is dropped: no program redirects it.
     static func send(_ frame: UnsafeRawBufferPointer, _ datagram: Datagram?) {
         var ip = 14
-        while frame.count >= ip + 20, isTag(frame.number16(ip - 2)) { ip += 4 }
+        while frame.count >= ip + 20, Datagram.isTag(frame.number16(ip - 2)) { ip += 4 }
         guard frame.count >= ip + 20 else { return }
         let isIPv6 = frame[ip] >> 4 == 6
         guard !isIPv6 || frame.count >= ip + 40 else { return }
@@ -37,8 +37,6 @@ enum HandBack {
             send(ipv4, packet, &address, MemoryLayout<sockaddr_in>.size)
         }
     }
-
-    private static func isTag(_ type: UInt16) -> Bool { type == 0x8100 || type == 0x88a8 }
 
     private static func send(
         _ socket: Int32, _ packet: UnsafeMutableRawBufferPointer, _ address: UnsafeMutableRawPointer, _ length: Int

@@ -204,11 +204,6 @@ static inline void fastpath_fd_zero(fd_set *set)
 	FD_ZERO(set);
 }
 
-static inline struct cmsghdr *fastpath_first_control(struct msghdr *message)
-{
-	return CMSG_FIRSTHDR(message);
-}
-
 static inline size_t fastpath_control_space(size_t length)
 {
 	return CMSG_SPACE(length);

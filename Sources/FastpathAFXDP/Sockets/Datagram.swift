@@ -60,7 +60,7 @@ extension Datagram {
         }
     }
 
-    @inline(__always) private static func isTag(_ type: UInt16) -> Bool { type == 0x8100 || type == 0x88a8 }
+    @inline(__always) static func isTag(_ type: UInt16) -> Bool { type == 0x8100 || type == 0x88a8 }
 
     #if !hasFeature(Embedded)  // there, size counts
         @inline(__always)
