@@ -43,6 +43,8 @@ public struct Bench {
         public var seed: UInt64
         /// The command whose times are taken: the path of `vos-fastpath`.
         public var command: String
+        /// The preload library; nil where there is none: then what needs it is left out, or fails by itself.
+        public var library: String?
 
         public init(cpu: Int, seed: UInt64, command: String) {
             self.cpu = cpu

@@ -30,8 +30,8 @@ public struct ReceiveCost: Hashable, Sendable {
 
 extension ReceiveCost {
     static func measure(_ bench: Bench, in laboratory: Laboratory) throws(Failure) -> [ReceiveCost] {
-        let library = try preloadLibrary()
-        let stand = try ReceiveStand(bench, in: laboratory, library: library)
+        let library = bench.settings.library
+        let stand = try ReceiveStand(bench, in: laboratory)
         defer { stand.tearDown() }
         let counts = bench.settings.isQuick ? [1, 2] : Array(workerCounts)
         var costs = counts.flatMap { workers in
@@ -56,33 +56,20 @@ extension ReceiveCost {
         bench.progress(.init(section: .afxdp, done: done, total: done))
         return costs
     }
-
-    /// VOS_FASTPATH_LIBRARY, or the one that the build made; nil where there is none.
-    static func preloadLibrary() throws(Failure) -> String? {
-        let asked = getenv("VOS_FASTPATH_LIBRARY").map { String(cString: $0) }
-        guard let path = realpath(asked ?? "build/libvosfastpath.so", nil) else {
-            guard let asked else { return nil }
-            throw systemFailure(errno, "find the library", on: asked, next: "Unset VOS_FASTPATH_LIBRARY, or build it.")
-        }
-        defer { free(path) }
-        return String(cString: path)
-    }
 }
 
 /// A host with the edge in profile carrier, a receiver on it, and a peer that floods it.
 private struct ReceiveStand {
     let bench: Bench
     let laboratory: Laboratory
-    let library: String?
     let host: LabHost
     let interface: LabInterface
     let flood: FrameFlood
     private var folder: String { "/run/vos-fastpath-lab/\(Bench.name)" }
 
-    init(_ bench: Bench, in laboratory: Laboratory, library: String?) throws(Failure) {
+    init(_ bench: Bench, in laboratory: Laboratory) throws(Failure) {
         self.bench = bench
         self.laboratory = laboratory
-        self.library = library
         host = try laboratory.addHost("receiver")
         let peer = try laboratory.addHost("sender")
         let queues = ReceiveCost.workerCounts.upperBound
@@ -165,7 +152,7 @@ private struct ReceiveStand {
         defer { munmap(counts, workers * MemoryLayout<fastpath_lab_worker>.stride) }
         var environment = environment
         if method == .preload {
-            environment["LD_PRELOAD"] = library
+            environment["LD_PRELOAD"] = bench.settings.library
             environment["VOS_FASTPATH_INTERFACES"] = interface.name
         }
         let log = "receive-\(method.rawValue)"

@@ -59,10 +59,10 @@ public struct ServerCost: Hashable, Sendable {
 
 extension ServerCost {
     static func measure(_ bench: Bench, in laboratory: Laboratory) throws(Failure) -> [ServerCost] {
-        guard let library = try ReceiveCost.preloadLibrary() else {
+        guard let library = bench.settings.library else {
             throw Failure(
-                tried: "measure the SIP server over AF_XDP", on: "build/libvosfastpath.so", because: "it is not there",
-                next: "Build it with `make`, or set VOS_FASTPATH_LIBRARY.")
+                tried: "measure the SIP server over AF_XDP", on: "libvosfastpath.so", because: "it is not there",
+                next: "Build it with `make`, or say where it is: VOS_FASTPATH_LIBRARY=PATH.")
         }
         let environment = [Instance.environmentVariable: Bench.name]
         func edge(_ host: LabHost, _ arguments: [String]) throws(Failure) {

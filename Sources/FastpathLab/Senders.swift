@@ -50,7 +50,8 @@ public struct RawSender {
 /// UDP datagrams from a host's own stack.
 public struct DatagramSender {
     public let host: LabHost
-    private let socket: FileDescriptor
+    /// Connected.
+    public let socket: FileDescriptor
 
     /// A socket on `host`, bound to a port of its own choice (0: any) and connected to `destination`:`port`. Addresses
     /// and ports in host byte order.

@@ -6,7 +6,7 @@ import Synchronization
 /// While a process is willing to read, it says so where the packet program sees it (`fastpath_consumer.beat`): the
 /// program redirects nothing to a server that stands still.
 enum Beat {
-    /// Milliseconds that a process waits at most before it beats again: well within the program's second.
+    /// Milliseconds that a process waits at most before it beats again: with ``pause`` well within the program's second.
     static let interval = 400
     /// Microseconds between the boot-time clock, which the program reads, and the coarse monotonic one, which costs
     /// nothing to read.
@@ -14,8 +14,13 @@ enum Beat {
     nonisolated(unsafe) private static var last: Int = 0
     nonisolated(unsafe) private static var told: Int = 0
 
-    /// Of the coarse monotonic clock.
-    static var second: UInt32 { UInt32(truncatingIfNeeded: micros(CLOCK_MONOTONIC_COARSE) / 1_000_000) }
+    /// Microseconds between beats of a process that is awake: the places that are written to are on other CPUs too.
+    private static let pause = 50_000
+
+    /// Of the coarse monotonic clock, which goes in steps of the kernel's tick: microseconds.
+    static var time: Int { micros(CLOCK_MONOTONIC_COARSE) }
+
+    static var second: UInt32 { UInt32(truncatingIfNeeded: time / 1_000_000) }
 
     private static func micros(_ clock: Int32) -> Int {
         var now = timespec()
@@ -23,26 +28,24 @@ enum Beat {
         return now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
     }
 
-    /// Before a process sleeps, and behind it: takes the difference of the clocks anew, which grows while the machine is
-    /// suspended.
-    static func slowly() {
-        let coarse = micros(CLOCK_MONOTONIC_COARSE)
+    /// At once: for queues that are new.
+    static func now() {
+        let coarse = time
+        // Taken anew each time: their difference grows while the machine is suspended.
         offset = micros(CLOCK_BOOTTIME) - coarse
         write(coarse)
         Endpoints.refresh(second: coarse / 1_000_000)
     }
 
-    /// With each datagram.
-    @inline(__always)
-    static func quickly() {
-        let coarse = micros(CLOCK_MONOTONIC_COARSE)
-        if coarse - last < 50_000 { return }
-        offset == 0 ? slowly() : write(coarse)
-        Endpoints.refresh(second: coarse / 1_000_000)
+    /// With each datagram, before a process sleeps and behind it. Returns ``time``.
+    @inline(never) @discardableResult
+    static func whenDue() -> Int {
+        let coarse = time
+        if coarse - last >= pause { now() }
+        return coarse
     }
 
     private static func write(_ coarse: Int) {
-        // A server that sleeps for each datagram comes here as often.
         let tells = coarse - told > 100_000
         if tells { told = coarse }
         last = coarse

@@ -32,10 +32,11 @@ enum Descriptors {
         kinds[Int(fd)] = kind
     }
 
-    /// The binding of a socket of the server's, or -1.
-    @inline(__always)
+    /// The binding of a socket of the server's, or -1. What all calls ask first: one about something else may take long.
+    @inline(never)
     static func binding(of fd: Int32) -> Int {
         let kind = kind(fd)
+        if kind == 0 { Leftover.settle() }
         return kind == 0 || kind >= epoll ? -1 : Int(kind) - 1
     }
 

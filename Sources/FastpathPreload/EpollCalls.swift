@@ -52,7 +52,7 @@ enum EpollCalls {
         Readers.register(Process.number)
         var left = timeout
         while true {
-            Beat.slowly()
+            Beat.whenDue()
             let slice = left < 0 || left > Beat.interval ? Beat.interval : left
             let count = Real.functions.pointee.epollPwait(epoll, events, limit, Int32(slice), mask)
             if count != 0 { return count }
@@ -95,11 +95,12 @@ public func preloadedEpollPwait(
     return EpollCalls.wait(epoll, events, limit, Int(timeout), mask)
 }
 
-/// Its timeout in milliseconds, rounded up.
+/// Of an instance that has sockets of ours its timeout is rounded up to milliseconds.
 @c(epoll_pwait2)
 public func preloadedEpollPwait2(
     _ epoll: Int32, _ events: UnsafeMutablePointer<epoll_event>?, _ limit: Int32, _ timeout: UnsafePointer<timespec>?,
     _ mask: UnsafePointer<sigset_t>?
 ) -> Int32 {
-    EpollCalls.wait(epoll, events, limit, PollCalls.milliseconds(timeout), mask)
+    guard Descriptors.isWatched(epoll) else { return fastpath_epoll_pwait2(epoll, events, limit, timeout, mask) }
+    return EpollCalls.wait(epoll, events, limit, PollCalls.milliseconds(timeout), mask)
 }

@@ -155,7 +155,7 @@ enum Interfaces {
             }
         }
         _ = Endpoints.collect()
-        Beat.slowly()
+        Beat.now()
         for number in 0..<Shared.queueCount {
             let queue = Shared.queues + number
             let edge = edges[edgeOf[number]]

@@ -158,7 +158,7 @@ enum Receiver {
         if case .bytes(let count) = fromRings(binding, Target(message: message, flags: flags)) { return count }
         let patience = flags & Int32(MSG_DONTWAIT) != 0 ? 0 : Shared.bindings[binding].patience.load(ordering: .relaxed)
         guard patience != 0 else {
-            Beat.quickly()
+            Beat.whenDue()
             Shared.bindings[binding].calm()
             // Between the look and the calm somebody may have come.
             if case .bytes(let count) = fromRings(binding, Target(message: message, flags: flags)) { return count }
@@ -218,9 +218,9 @@ enum Receiver {
                 continue
             }
             if answer >= 0 {
-                Beat.quickly()
+                let time = Beat.whenDue()
                 next = number &+ 1
-                if queue.pointee.mayHave(binding) { Shared.bindings[binding].wake() }
+                Leftover.leave(queue.pointee.ready(for: binding), to: binding, time)
                 return .bytes(answer)
             }
         }

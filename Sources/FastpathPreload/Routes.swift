@@ -19,8 +19,10 @@ enum Routes {
     nonisolated(unsafe) private static var news: Int32 = -1
     nonisolated(unsafe) private static var process: Int32 = 0
     nonisolated(unsafe) private static var sequence: UInt32 = 0
+    /// The tick of the last look, in ``Beat/time``.
+    nonisolated(unsafe) private static var looked = 0
 
-    /// Has anything changed since the last call? Also where that is not known. This process's own sockets, as a fork's
+    /// Has anything changed since the last call? Looked for once a tick of the kernel's clock, milliseconds. Also where that is not known. This process's own sockets, as a fork's
     /// parent would take the news away.
     static func haveChanged() -> Bool {
         if process != Process.number {
@@ -33,6 +35,9 @@ enum Routes {
                         | group(RTNLGRP_IPV6_RULE)))
             return true
         }
+        let now = Beat.time
+        guard now != looked else { return false }
+        looked = now
         var buffer = InlineArray<64, UInt64>(repeating: 0)
         var changed = false
         withUnsafeMutableBytes(of: &buffer) { bytes in

@@ -46,8 +46,12 @@ extension Queue {
 
     /// Is there something for a binding, or for somebody? Without the lock: a hint.
     @inline(__always)
-    func mayHave(_ binding: Int) -> Bool {
-        socket.receive.ready > 0 || Shared.bindingCount > 1 && others[binding].ready > 0
+    func mayHave(_ binding: Int) -> Bool { ready(for: binding) > 0 }
+
+    /// How many datagrams there may be for a binding. Without the lock: a hint.
+    @inline(__always)
+    func ready(for binding: Int) -> UInt32 {
+        socket.receive.ready &+ (Shared.bindingCount > 1 ? others[binding].ready : 0)
     }
 
     /// Gives the next datagram of a binding to `deliver`, which answers whether it is used up. The lock is held.

@@ -29,7 +29,7 @@ enum Takeover {
         guard Shared.queueCount > 0 else { return }
         Descriptors.setBinding(binding, of: fd)
         let left = Endpoints.collect()
-        Beat.slowly()
+        Beat.now()
         if !Shared.isActive { Interfaces.publish() }
         Shared.isActive = Shared.queueCount > 0
         guard Shared.isActive else { return Descriptors.forget(fd) }
@@ -97,7 +97,7 @@ enum Takeover {
             to: Binding(
                 address: address, port: port, takesBoth: address.isIPv6 && only == 0,
                 options: Atomic(Options.asked(fd, isIPv6: address.isIPv6)), patience: Atomic(-1), sleepers: Atomic(0),
-                isSignalled: Atomic(0),
+                isSignalled: Atomic(0), lastTaken: Atomic(0), busySince: Atomic(0),
                 hopLimit: 64, trafficClass: 0, wakeup: wakeup))
         Options.readOutgoing(Shared.bindings + Shared.bindingCount, fd)
         Options.readPatience(Shared.bindings + Shared.bindingCount, fd)

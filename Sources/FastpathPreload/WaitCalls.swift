@@ -15,7 +15,7 @@ enum PollCalls {
             let used = lay(places, count, all)
             let end = timeout < 0 ? 0 : Waiting.milliseconds() + timeout
             while true {
-                Beat.slowly()
+                Beat.whenDue()
                 let left = timeout < 0 ? Beat.interval : max(0, end - Waiting.milliseconds())
                 let slice = hasReady(places, count) ? 0 : min(left, Beat.interval)
                 var time = timespec(tv_sec: slice / 1_000, tv_nsec: slice % 1_000 * 1_000_000)
@@ -30,6 +30,7 @@ enum PollCalls {
     /// Is one of them a socket that was taken over, and waited for to be read?
     static func concerns(_ places: UnsafeMutablePointer<pollfd>, _ count: Int) -> Bool {
         for index in 0..<count where binding(places[index]) >= 0 { return true }
+        Leftover.settle()
         return false
     }
 

@@ -179,6 +179,13 @@ static inline void fastpath_relax(void)
 #endif
 }
 
+/* glibc has it from 2.35 on, Linux from 5.11. The kernel's signal set is eight bytes. */
+static inline int fastpath_epoll_pwait2(int epoll, struct epoll_event *events, int limit,
+					const struct timespec *timeout, const sigset_t *mask)
+{
+	return (int)syscall(SYS_epoll_pwait2, epoll, events, limit, timeout, mask, 8);
+}
+
 /* Does the handler of this signal end calls that wait (no SA_RESTART)? */
 static inline int fastpath_interrupts(int number)
 {

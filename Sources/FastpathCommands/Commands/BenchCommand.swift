@@ -13,7 +13,7 @@ struct BenchCommand: EdgeCommand {
         discussion: """
             Everything happens in network namespaces and an instance of its own, and is removed at the end. What is \
             compared is measured in turn; the load of the machine disturbs single figures more than their ratios. \
-            About two minutes, with --quick half a minute. A goal that is missed does not make the command fail.
+            About a quarter of an hour, with --quick some minutes. A goal that is missed does not make the command fail.
 
             Examples:
               vos-fastpath bench --quick
@@ -49,6 +49,7 @@ struct BenchCommand: EdgeCommand {
         var settings = Bench.Settings(
             cpu: cpu ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)) - 1, seed: seed, command: try ownPath())
         settings.isQuick = quick
+        settings.library = try library()
         if !only.isEmpty { settings.sections = Set(only) }
 
         let progress = BenchProgress(context.output)
@@ -65,6 +66,19 @@ struct BenchCommand: EdgeCommand {
         // Each says what and why.
         for failure in report.failures { context.output.failure(failure) }
         return report.failures.isEmpty ? .done : .failed
+    }
+}
+
+extension BenchCommand {
+    /// Nil where there is none. One that is named is to be there.
+    private func library() throws(Failure) -> String? {
+        let named = environmentVariable(PreloadLibrary.variable)
+        do throws(Failure) {
+            return try PreloadLibrary.find(named: named, command: ownPath())
+        } catch {
+            if named?.isEmpty == false { throw error }
+            return nil
+        }
     }
 }
 
