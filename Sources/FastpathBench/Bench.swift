@@ -99,8 +99,9 @@ public struct Bench {
         var report = Report(
             machine: .current(), seed: settings.seed, isQuick: settings.isQuick, cpu: settings.cpu, started: now)
         do throws(Failure) {
-            try Laboratory.with(named: Self.name) { (laboratory) throws(Failure) in
-                for section in Section.allCases where settings.sections.contains(section) {
+            for section in Section.allCases where settings.sections.contains(section) {
+                // Each in a lab of its own, whose hosts may have the names that another's have.
+                try Laboratory.with(named: Self.name) { (laboratory) throws(Failure) in
                     do throws(Failure) {
                         try measure(section, in: laboratory, &report)
                     } catch {

@@ -95,7 +95,9 @@ enum Waiting {
         let events = EPOLLIN.rawValue | EPOLLEXCLUSIVE.rawValue
         add(fd, to: epoll, events, mark: 0)
         add(Shared.bindings[binding].wakeup, to: epoll, events, mark: 1)
-        for number in 0..<Shared.queueCount { add(Shared.queues[number].watched[binding], to: epoll, events, mark: 2) }
+        // By the edge: the rings are looked at before each wait, so that the kernel need not look once more.
+        let edge = events | EPOLLET.rawValue
+        for number in 0..<Shared.queueCount { add(Shared.queues[number].watched[binding], to: epoll, edge, mark: 2) }
         Readers.register(process)
         return epoll
     }

@@ -13,7 +13,7 @@ struct BenchCommand: EdgeCommand {
         discussion: """
             Everything happens in network namespaces and an instance of its own, and is removed at the end. What is \
             compared is measured in turn; the load of the machine disturbs single figures more than their ratios. \
-            About a quarter of an hour, with --quick some minutes. A goal that is missed does not make the command fail.
+            About a quarter of an hour, with --quick five minutes. A goal that is missed does not make the command fail.
 
             Examples:
               vos-fastpath bench --quick
