@@ -22,8 +22,8 @@ enum Routes {
     /// The tick of the last look, in ``Beat/time``.
     nonisolated(unsafe) private static var looked = 0
 
-    /// Has anything changed since the last call? Looked for once a tick of the kernel's clock, milliseconds. Also where that is not known. This process's own sockets, as a fork's
-    /// parent would take the news away.
+    /// Has anything changed since the last call? Looked for once a tick of the kernel's clock, which is milliseconds. Also
+    /// where that is not known. This process's own sockets, as a fork's parent would take the news away.
     static func haveChanged() -> Bool {
         if process != Process.number {
             process = Process.number
