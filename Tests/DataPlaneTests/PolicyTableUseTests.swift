@@ -74,8 +74,10 @@ import Testing
                 let change = PolicyTableChange(
                     isNetwork ? Self.around(address, length) : address,
                     isNetwork ? .trust : Bool.random(using: &random) ? .block : .allow, expiry: isGone ? nil : .never)
-                // Time passes quickly, so that places are used again.
-                try table.apply([change], now: Self.now + UInt32(changes / 10))
+                // Time passes quickly, so that places are used again: those that rest do so for a third of a second, far longer
+                // than a reader can be held up here.
+                let time = (ContinuousClock.now - start) / .milliseconds(10)
+                try table.apply([change], now: Self.now + UInt32(time))
                 changes += 1
             }
         }

@@ -74,7 +74,7 @@ enum fastpath_map_entries {
 	  "No whole UDP header with a destination port that is filtered (in classic: IPv4, 5060): left to "  \
 	  "the kernel, not counted.")                                                                        \
 	X(OPTIONS_DROPPED, options_dropped, 0, DROP, "OPTIONS dropped (stealth)",                            \
-	  "OPTIONS from a source that is not in allowed_ips: dropped, so that a scanner sees nothing.")      \
+	  "OPTIONS from a source that no list allows or trusts: dropped, so that a scanner sees nothing.")   \
 	X(BLOCKED, blocked, 3, DROP, "Blocked (DoS list)",                                                   \
 	  "The source is on the block list: everything it sends to a SIP port is dropped.")                  \
 	X(MALFORMED, malformed, 4, DROP, "Malformed (dropped)",                                              \
