@@ -8,16 +8,13 @@ import Synchronization
 enum Beat {
     /// Milliseconds that a process waits at most before it beats again: with ``pause`` well within the program's second.
     static let interval = 400
-    /// Microseconds between the boot-time clock, which the program reads, and the coarse monotonic one, which costs
-    /// nothing to read.
-    nonisolated(unsafe) private static var offset: Int = 0
     nonisolated(unsafe) private static var last: Int = 0
     nonisolated(unsafe) private static var told: Int = 0
 
     /// Microseconds between beats of a process that is awake: the places that are written to are on other CPUs too.
     private static let pause = 50_000
 
-    /// Of the coarse monotonic clock, which goes in steps of the kernel's tick: microseconds.
+    /// Of the coarse monotonic clock, which goes in steps of the kernel's tick and costs nothing to read: microseconds.
     static var time: Int { micros(CLOCK_MONOTONIC_COARSE) }
 
     static var second: UInt32 { UInt32(truncatingIfNeeded: time / 1_000_000) }
@@ -31,8 +28,6 @@ enum Beat {
     /// At once: for queues that are new.
     static func now() {
         let coarse = time
-        // Taken anew each time: their difference grows while the machine is suspended.
-        offset = micros(CLOCK_BOOTTIME) - coarse
         write(coarse)
         Endpoints.refresh(second: coarse / 1_000_000)
     }
@@ -49,13 +44,15 @@ enum Beat {
         let tells = coarse - told > 100_000
         if tells { told = coarse }
         last = coarse
+        // What the program reads.
+        let beat = UInt64(micros(CLOCK_BOOTTIME))
         for number in 0..<Shared.queueCount {
             let queue = Shared.queues + number
             guard let consumer = queue.pointee.consumer, queue.pointee.isStuck.load(ordering: .relaxed) == 0 else {
                 continue
             }
             UnsafeMutableRawPointer(consumer).assumingMemoryBound(to: Atomic<UInt64>.self)
-                .pointee.store(UInt64(coarse + offset), ordering: .relaxed)
+                .pointee.store(beat, ordering: .relaxed)
             if tells { queue.pointee.tell(consumer) }
         }
     }

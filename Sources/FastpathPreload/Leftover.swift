@@ -17,7 +17,7 @@ enum Leftover {
 
     /// Behind a datagram that was taken, at `time` (``Beat/time``).
     static func leave(_ count: UInt32, to binding: Int, _ time: Int) {
-        let isBusy = Shared.bindings[binding].isTaken(at: time / 1_000)
+        let isBusy = Shared.bindings[binding].noteTaken(at: time)
         if count == 1, isBusy {
             self.binding = binding
         } else if count > 0 {
@@ -40,22 +40,22 @@ enum Leftover {
 }
 
 extension Binding {
-    /// Milliseconds without datagrams after which those who wait for them do so with patience.
-    private static let pause = 1_000
+    /// Microseconds without datagrams after which those who wait look again but rarely.
+    private static let pause = 1_000_000
 
-    /// `time`: milliseconds. True where datagrams have come for so long that all who wait have noticed.
-    fileprivate func isTaken(at time: Int) -> Bool {
+    /// True where datagrams have come for so long that all who wait have noticed.
+    fileprivate func noteTaken(at time: Int) -> Bool {
         let last = lastTaken.load(ordering: .relaxed)
         // Written by all readers, so no oftener than the clock ticks.
         if last != time {
             if time - last > Self.pause { busySince.store(time, ordering: .relaxed) }
             lastTaken.store(time, ordering: .relaxed)
         }
-        return time - busySince.load(ordering: .relaxed) > Beat.interval + 100
+        return time - busySince.load(ordering: .relaxed) > (Beat.interval + 100) * 1_000
     }
 
     /// Milliseconds that one who waits for datagrams waits before it looks and beats again.
-    var slice: Int {
-        Beat.time / 1_000 - lastTaken.load(ordering: .relaxed) > Self.pause ? Beat.interval : Leftover.patience
+    func slice(at time: Int) -> Int {
+        time - lastTaken.load(ordering: .relaxed) > Self.pause ? Beat.interval : Leftover.patience
     }
 }

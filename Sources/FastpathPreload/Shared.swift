@@ -70,7 +70,7 @@ struct Binding: ~Copyable {
     let sleepers: Atomic<UInt32>
     /// Was `wakeup` written and not read since?
     let isSignalled: Atomic<UInt32>
-    /// When its last datagram was taken, and since when they have come without a long pause: milliseconds of ``Beat/time``.
+    /// When its last datagram was taken, and since when they have come without a long pause: ``Beat/time``.
     let lastTaken: Atomic<Int>
     let busySince: Atomic<Int>
     /// What answers carry (IP_TTL and IP_TOS, or those of IPv6).

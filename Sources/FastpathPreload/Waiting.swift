@@ -32,10 +32,10 @@ enum Waiting {
         place.pointee.sleepers.add(1, ordering: .sequentiallyConsistent)
         defer { place.pointee.sleepers.subtract(1, ordering: .sequentiallyConsistent) }
         while true {
-            Beat.whenDue()
+            let time = Beat.whenDue()
             // Whoever came before this process was counted as one that sleeps has woken nobody.
             if mayHaveSome(binding) { return .ring }
-            var slice = place.pointee.slice
+            var slice = place.pointee.slice(at: time)
             if let end { slice = min(slice, max(0, end - milliseconds())) }
             var event = epoll_event()
             let count = Real.functions.pointee.epollPwait(epoll, &event, 1, Int32(slice), nil)

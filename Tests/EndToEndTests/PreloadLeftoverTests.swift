@@ -34,15 +34,14 @@ extension EndToEndTests {
 
 /// Sends two requests as one packet of two segments (UDP_SEGMENT, Linux 4.18), which a veth pair delivers together.
 private struct PairSender {
-    private let socket: FileDescriptor
+    private let sender: DatagramSender
     private let server: Endpoint
     private let local: Endpoint
 
     init(_ lab: PreloadLab) throws {
         server = Endpoint(mac: lab.wire.here.mac, address: lab.wire.here.address, port: 5060)
-        let sender = try DatagramSender(on: lab.peer, to: server.address, port: server.port)
+        sender = try DatagramSender(on: lab.peer, to: server.address, port: server.port)
         local = try sender.localEndpoint()
-        socket = sender.socket
     }
 
     /// The first request keeps its reader busy for half a second, in such a way. How long the second one's answer takes,
@@ -55,22 +54,14 @@ private struct PairSender {
                 SIPRequest.make("REGISTER", uri: "sip:edge", local: local, sequence: 11 + 2 * number), to: slow.count))
         var length = Int32(slow.count)
         let (udp, segment): (Int32, Int32) = (17, 103)
-        try #require(setsockopt(socket.rawValue, udp, segment, &length, 4) == 0)
+        try #require(setsockopt(sender.socket.rawValue, udp, segment, &length, 4) == 0)
         let start = ContinuousClock.now
-        try #require(send(socket.rawValue, slow + quick, slow.count * 2, 0) == slow.count * 2)
+        try #require(send(sender.socket.rawValue, slow + quick, slow.count * 2, 0) == slow.count * 2)
         var delay: Double?
         for _ in 0..<2 {
-            let answer = try #require(receive(), "no answer")
+            let answer = try #require(sender.receive(timeout: .seconds(2)), "no answer")
             if answer.suffix(quick.count) == quick[...] { delay = (ContinuousClock.now - start) / .milliseconds(1) }
         }
         return try #require(delay)
-    }
-
-    private func receive() -> [UInt8]? {
-        var polled = pollfd(fd: socket.rawValue, events: Int16(POLLIN), revents: 0)
-        guard poll(&polled, 1, 2_000) > 0 else { return nil }
-        var buffer = [UInt8](repeating: 0, count: 4_096)
-        let count = recv(socket.rawValue, &buffer, buffer.count, 0)
-        return count < 0 ? nil : Array(buffer[..<count])
     }
 }
