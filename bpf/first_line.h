@@ -88,6 +88,22 @@ ended:
 	return line;
 }
 
+/* The eight bytes before where "SIP/2.0" would end, if `bytes[probe]` is in it; whatever, if not. */
+static __always_inline __u64 bytes_around(const __u8 *places, const __u8 *bytes, const __u32 probe)
+{
+	const __u8 *start;
+	__u64 number = bytes[probe];
+
+#ifdef __bpf__
+	/* The compiler would add the other way round, which takes a copy more of each. */
+	asm volatile("%0 += %1\n\t%0 = *(u8 *)(%0 + 0)\n\t%0 += %2" : "+r"(number) : "r"(places), "r"(bytes));
+	start = (const __u8 *)number;
+#else
+	start = bytes + places[number];
+#endif
+	return *(const __u64 *)(start + probe - SIP_VERSION_LENGTH);
+}
+
 /*
  * As sip_find_version(), over the line that was copied: 1 or 0. Where a byte is
  * not in the string, what lies before it is compared: a match is one there too.
@@ -113,41 +129,82 @@ ON_ITS_OWN int copied_line_has_version(void)
 		asm volatile("" : "+r"(bytes), "+r"(i));
 #pragma unroll
 		for (__u32 probe = SIP_VERSION_LENGTH - 1; probe < LINE_TURN; probe += SIP_VERSION_LENGTH) {
-			const __u8 *start = bytes + places[bytes[probe]];
-			__u64 word = *(const __u64 *)(start + probe - SIP_VERSION_LENGTH);
-
-			if (word << 8 == WORD_VERSION << 8)
+			if (bytes_around(places, bytes, probe) << 8 == WORD_VERSION << 8)
 				return 1;
 		}
 	}
 	return 0;
 }
 
-/*
- * How long the line is of which `count` bytes were copied; `count` where it does
- * not end among them. From the window's end on, where it is known not to end before.
- */
-static __always_inline __u64 copied_line_length(const struct line_copy *copy, __u64 count)
-{
-#pragma clang loop unroll(disable)
-	for (__u64 i = FASTPATH_WINDOW_LENGTH; i < FASTPATH_FIRST_LINE_LIMIT && i < count; i += 32) {
-		const __u64 *words = (const __u64 *)(copy->bytes + i);
-		__u64 ends = bytes_equal(words[0], '\n') | bytes_equal(words[1], '\n') |
-			     bytes_equal(words[2], '\n') | bytes_equal(words[3], '\n');
+/* Bytes of a line in which its end is looked for at once. */
+#define LINE_BLOCK 64
 
-		if (!ends)
-			continue;
+/*
+ * Copies the first `count` bytes of a payload, whose line does not end in the
+ * window. Returns how many of them hold no newline, as far as can be seen in
+ * passing: a block with a control character, or a byte that is not ASCII, is
+ * left to copied_line_length(). 0 where they cannot be read.
+ */
+static __always_inline __u64 copy_line(struct xdp_md *ctx, __u32 offset, __u32 count, struct line_copy *copy)
+{
+	const __u64 *bytes = (const void *)(long)ctx->data + offset;
+	__u64 without = FASTPATH_WINDOW_LENGTH, odd = 0, *words = (__u64 *)copy->bytes;
+
+	/* More than `count` in place costs less than to see where it ends. */
+	if ((const void *)bytes + FASTPATH_FIRST_LINE_LIMIT > (const void *)(long)ctx->data_end)
+		return frame_copy(ctx, offset, copy->bytes, count, FASTPATH_FIRST_LINE_LIMIT) ? without : 0;
 #pragma unroll
-		for (__u32 word = 0; word < 4; word++) {
-			ends = bytes_equal(words[word], '\n');
-			if (ends) {
-				i += 8 * word + lowest_byte(ends);
-				/* What is behind the payload is left from another packet. */
-				return i < count ? i : count;
-			}
+	for (__u32 i = 0; i < FASTPATH_FIRST_LINE_LIMIT / 8; i++) {
+		__u64 word = bytes[i];
+
+		words[i] = word;
+		if (8 * i < FASTPATH_WINDOW_LENGTH)
+			continue;
+		/* The top bit of a byte that is a newline; of some others, too. */
+		odd |= word - EVERY_BYTE('\n' + 1);
+		POLICY_BARRIER(odd);
+		if (8 * (i + 1) % LINE_BLOCK == 0) {
+			__u64 is_plain = (((odd & EVERY_BYTE(0x80)) >> 7) - 1) >> 63;
+
+			POLICY_BARRIER(is_plain);
+			without += is_plain * LINE_BLOCK;
 		}
 	}
-	return count;
+	return forget(without, odd);
+}
+
+/*
+ * How long the line is of which `count` bytes were copied; `count` where it does
+ * not end among them. `without`: so many bytes of it are known to be no newline.
+ */
+static __always_inline __u64 copied_line_length(const struct line_copy *copy, __u64 without, __u64 count)
+{
+	__u64 i;
+
+#pragma clang loop unroll(disable)
+	for (i = without; i < FASTPATH_FIRST_LINE_LIMIT && i < count; i += 32) {
+		const __u64 *words = (const __u64 *)(copy->bytes + i);
+
+		if (bytes_equal(words[0], '\n') | bytes_equal(words[1], '\n') | bytes_equal(words[2], '\n') |
+		    bytes_equal(words[3], '\n'))
+			break;
+	}
+	/* Which byte it is, once for all turns. */
+	i = forget(i, count);
+	if (i > FASTPATH_FIRST_LINE_LIMIT)
+		return count; /* cannot be */
+#pragma unroll
+	for (__u32 word = 0; word < 4; word++) {
+		__u64 ends = bytes_equal(*(const __u64 *)(copy->bytes + i), '\n');
+
+		if (ends) {
+			i += lowest_byte(ends);
+			break;
+		}
+		i += 8;
+	}
+	/* What is behind the payload is left from another packet. */
+	return i < count ? i : count;
 }
 
 /*
@@ -157,7 +214,7 @@ static __always_inline __u64 copied_line_length(const struct line_copy *copy, __
 ON_ITS_OWN int long_line_has_version(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
 	__u32 limit = settings.first_line_limit, count = length < limit ? length : limit;
-	__u64 on = settings.switches, line_length;
+	__u64 on = settings.switches, line_length, without;
 	struct line_copy *copy = line_copy();
 	bool is_whole;
 
@@ -166,15 +223,19 @@ ON_ITS_OWN int long_line_has_version(struct xdp_md *ctx, __u32 offset, __u32 len
 	/* Two ways would lead from here, and each would be walked on its own. */
 	is_whole = forget(length <= limit, copy->line_length) & 1;
 	count = forget(count, copy->line_length);
-	if (offset > LARGEST_OFFSET ||
-	    !frame_copy(ctx, offset, copy->bytes, count, FASTPATH_FIRST_LINE_LIMIT))
+	without = offset <= LARGEST_OFFSET ? copy_line(ctx, offset, count, copy) : 0;
+	if (!without)
 		return 1;
 
-	line_length = copied_line_length(copy, count);
+	line_length = copied_line_length(copy, without, count);
 	/* Through memory: the verifier need not follow every length. */
 	copy->line_length = line_length;
 	copy->line_is_whole = is_whole || line_length < count;
-	if (copy->line_is_whole && ends_with_version(copy->bytes, copy + 1, copy->line_length, on))
+	/* Of a line that goes on these are the last bytes that count, and the search would come to them last.
+	 */
+	if (!copy->line_is_whole)
+		on &= ~(__u64)FASTPATH_SWITCH_VERSIONS;
+	if (ends_with_version(copy->bytes, copy + 1, copy->line_length, on))
 		return 1;
 
 	line_length = copy->line_length;
