@@ -7,27 +7,27 @@ import Glibc
 public final class MappedArray {
     public let map: BPFMap
     /// Zeros at first; as long as the map has entries times the size of one, rounded up to 8 bytes.
-    public let memory: UnsafeMutableRawPointer
-    /// Of `memory`.
+    let windows: MappedWindows
+    /// Bytes.
     public let byteCount: Int
 
-    /// Maps a whole array map; throws `.system` where it was not made for it.
+    /// Throws `.system` where the map was not made for it.
     public init(_ map: BPFMap) throws(Failure) {
-        let length = (map.valueSize + 7) / 8 * 8 * map.capacity
-        guard let memory = mmap(nil, max(length, 1), PROT_READ | PROT_WRITE, MAP_SHARED, map.fd, 0),
-            memory != MAP_FAILED
-        else {
-            let code = errno
+        byteCount = (map.valueSize + 7) / 8 * 8 * map.capacity
+        do {
+            windows = try MappedWindows(of: map.fd, byteCount: byteCount)
+        } catch {
             throw Failure(
-                .system(errno: code), tried: "map a policy map into memory", on: "\(map.name), map \(map.id)",
-                because: errorText(code), next: "Linux 5.5 or newer and root are needed.")
+                .system(errno: error.code), tried: "map a policy map into memory", on: "\(map.name), map \(map.id)",
+                because: errorText(error.code), next: "Linux 5.5 or newer and root are needed.")
         }
         self.map = map
-        self.memory = memory
-        byteCount = length
     }
 
-    deinit { munmap(memory, max(byteCount, 1)) }
+    deinit { windows.unmap() }
+
+    /// All of it.
+    public var memory: UnsafeMutableRawPointer { windows.all }
 
     /// A new array map.
     static func make(_ name: String, valueSize: Int, capacity: Int) throws(Failure) -> BPFMap {

@@ -20,7 +20,7 @@ extension PolicyWriter {
     }
 
     private func word(_ bucket: Int, _ place: Int) -> UnsafeMutablePointer<UInt64> {
-        memory.index + bucket * PolicyMemory.ways + place
+        memory.bucket(bucket) + place
     }
 
     private func hasSpilled(_ bucket: Int) -> Bool { word(bucket, PolicyMemory.ways - 1).pointee & Self.spilled != 0 }

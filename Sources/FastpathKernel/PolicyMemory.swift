@@ -32,10 +32,10 @@ struct PolicyStores {
 struct PolicyMemory {
     let control: UnsafeMutablePointer<fastpath_policy_control>
     let root4: UnsafeMutablePointer<UInt64>
-    let blocks: UnsafeMutablePointer<UInt32>
+    let blocks: MappedWindows
     let root6: UnsafeMutablePointer<UInt64>
-    let index: UnsafeMutablePointer<UInt64>
-    let records: UnsafeMutablePointer<fastpath_policy_record>
+    let index: MappedWindows
+    let records: MappedWindows
     /// Elements of the maps; number 0 of records and blocks is none.
     let recordCount: UInt32
     let blockCount: UInt32
@@ -50,9 +50,21 @@ struct PolicyMemory {
     static let ways = Int(FASTPATH_POLICY_WAYS)
     private static let identity = UInt64(FASTPATH_POLICY_IDENTITY)
 
-    @inline(__always) func record(_ number: UInt32) -> Record { records + Int(number) }
+    @inline(__always) func record(_ number: UInt32) -> Record {
+        records.bytes(at: Int(number) * MemoryLayout<fastpath_policy_record>.stride)
+            .assumingMemoryBound(to: fastpath_policy_record.self)
+    }
 
-    func block(_ number: UInt32) -> UnsafeMutablePointer<UInt32> { blocks + Int(number) * Self.blockWords }
+    /// All its words.
+    func block(_ number: UInt32) -> UnsafeMutablePointer<UInt32> {
+        blocks.bytes(at: Int(number) * MemoryLayout<fastpath_policy_block>.stride)
+            .assumingMemoryBound(to: UInt32.self)
+    }
+
+    /// All its words.
+    @inline(__always) func bucket(_ number: Int) -> UnsafeMutablePointer<UInt64> {
+        index.bytes(at: number * MemoryLayout<fastpath_policy_bucket>.stride).assumingMemoryBound(to: UInt64.self)
+    }
 
     /// A field of the control, to be stored to.
     func control<Value>(_ path: KeyPath<fastpath_policy_control, Value>) -> UnsafeMutablePointer<Value> {

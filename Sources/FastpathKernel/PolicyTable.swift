@@ -116,10 +116,9 @@ public final class PolicyTable {
         memory = PolicyMemory(
             control: arrays[0].memory.assumingMemoryBound(to: fastpath_policy_control.self),
             root4: arrays[1].memory.assumingMemoryBound(to: UInt64.self),
-            blocks: arrays[2].memory.assumingMemoryBound(to: UInt32.self),
+            blocks: arrays[2].windows,
             root6: arrays[3].memory.assumingMemoryBound(to: UInt64.self),
-            index: arrays[4].memory.assumingMemoryBound(to: UInt64.self),
-            records: arrays[5].memory.assumingMemoryBound(to: fastpath_policy_record.self),
+            index: arrays[4].windows, records: arrays[5].windows,
             recordCount: UInt32(arrays[5].map.capacity), blockCount: UInt32(arrays[2].map.capacity))
         guard isNew || memory.control.pointee.version == FASTPATH_POLICY_VERSION else {
             throw refuse(arrays[0].map.name, "another version made it")

@@ -353,6 +353,9 @@ extension PolicyTable {
         #expect(memory.control.pointee.short_lengths6 == 0 && memory.control.pointee.all6 == 0)
         let spilled = UInt64(0x4000_0000)
         let index = try #require(maps["policy_index"])
-        #expect((0..<index.capacity * PolicyMemory.ways).allSatisfy { memory.index[$0] & ~spilled == 0 })
+        #expect(
+            (0..<index.capacity * PolicyMemory.ways).allSatisfy {
+                memory.bucket($0 / PolicyMemory.ways)[$0 % PolicyMemory.ways] & ~spilled == 0
+            })
     }
 }
