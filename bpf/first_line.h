@@ -141,18 +141,18 @@ ON_ITS_OWN int copied_line_has_version(void)
 
 /*
  * Copies the first `count` bytes of a payload, whose line does not end in the
- * window. Returns how many of them hold no newline, as far as can be seen in
- * passing: a block with a control character, or a byte that is not ASCII, is
- * left to copied_line_length(). 0 where they cannot be read.
+ * window. Returns where copied_line_length() is to begin: before, there is no
+ * newline, which is seen in passing, as no control character is there and no
+ * byte that is not ASCII. 0 where they cannot be read.
  */
 static __always_inline __u64 copy_line(struct xdp_md *ctx, __u32 offset, __u32 count, struct line_copy *copy)
 {
 	const __u64 *bytes = (const void *)(long)ctx->data + offset;
-	__u64 without = FASTPATH_WINDOW_LENGTH, odd = 0, *words = (__u64 *)copy->bytes;
+	__u64 from = FASTPATH_WINDOW_LENGTH, odd = 0, *words = (__u64 *)copy->bytes;
 
 	/* More than `count` in place costs less than to see where it ends. */
 	if ((const void *)bytes + FASTPATH_FIRST_LINE_LIMIT > (const void *)(long)ctx->data_end)
-		return frame_copy(ctx, offset, copy->bytes, count, FASTPATH_FIRST_LINE_LIMIT) ? without : 0;
+		return frame_copy(ctx, offset, copy->bytes, count, FASTPATH_FIRST_LINE_LIMIT) ? from : 0;
 #pragma unroll
 	for (__u32 i = 0; i < FASTPATH_FIRST_LINE_LIMIT / 8; i++) {
 		__u64 word = bytes[i];
@@ -161,30 +161,29 @@ static __always_inline __u64 copy_line(struct xdp_md *ctx, __u32 offset, __u32 c
 		if (8 * i < FASTPATH_WINDOW_LENGTH)
 			continue;
 		/* The top bit of a byte that is a newline; of some others, too. */
-		odd |= word - EVERY_BYTE('\n' + 1);
-		POLICY_BARRIER(odd);
-		if (8 * (i + 1) % LINE_BLOCK == 0) {
-			__u64 is_plain = (((odd & EVERY_BYTE(0x80)) >> 7) - 1) >> 63;
-
-			POLICY_BARRIER(is_plain);
-			without += is_plain * LINE_BLOCK;
-		}
+		odd = opaque(odd | (word - EVERY_BYTE('\n' + 1)));
+		if (8 * (i + 1) % LINE_BLOCK == 0)
+			from += opaque((((odd & EVERY_BYTE(0x80)) >> 7) - 1) >> 63) * LINE_BLOCK;
 	}
-	return forget(without, odd);
+	return forget(from, odd);
 }
 
 /*
  * How long the line is of which `count` bytes were copied; `count` where it does
- * not end among them. `without`: so many bytes of it are known to be no newline.
+ * not end among them. Before `from` it is known not to end.
  */
-static __always_inline __u64 copied_line_length(const struct line_copy *copy, __u64 without, __u64 count)
+static __always_inline __u64 copied_line_length(const struct line_copy *copy, __u64 from, __u64 count)
 {
 	__u64 i;
 
 #pragma clang loop unroll(disable)
-	for (i = without; i < FASTPATH_FIRST_LINE_LIMIT && i < count; i += 32) {
-		const __u64 *words = (const __u64 *)(copy->bytes + i);
+	for (i = from; i < count; i += 32) {
+		const __u64 *words;
 
+		i = opaque(i);
+		if (i >= FASTPATH_FIRST_LINE_LIMIT)
+			break;
+		words = (const __u64 *)(copy->bytes + i);
 		if (bytes_equal(words[0], '\n') | bytes_equal(words[1], '\n') | bytes_equal(words[2], '\n') |
 		    bytes_equal(words[3], '\n'))
 			break;
@@ -214,7 +213,7 @@ static __always_inline __u64 copied_line_length(const struct line_copy *copy, __
 ON_ITS_OWN int long_line_has_version(struct xdp_md *ctx, __u32 offset, __u32 length)
 {
 	__u32 limit = settings.first_line_limit, count = length < limit ? length : limit;
-	__u64 on = settings.switches, line_length, without;
+	__u64 on = settings.switches, line_length, from;
 	struct line_copy *copy = line_copy();
 	bool is_whole;
 
@@ -223,16 +222,15 @@ ON_ITS_OWN int long_line_has_version(struct xdp_md *ctx, __u32 offset, __u32 len
 	/* Two ways would lead from here, and each would be walked on its own. */
 	is_whole = forget(length <= limit, copy->line_length) & 1;
 	count = forget(count, copy->line_length);
-	without = offset <= LARGEST_OFFSET ? copy_line(ctx, offset, count, copy) : 0;
-	if (!without)
+	from = offset <= LARGEST_OFFSET ? copy_line(ctx, offset, count, copy) : 0;
+	if (!from)
 		return 1;
 
-	line_length = copied_line_length(copy, without, count);
+	line_length = copied_line_length(copy, from, count);
 	/* Through memory: the verifier need not follow every length. */
 	copy->line_length = line_length;
 	copy->line_is_whole = is_whole || line_length < count;
-	/* Of a line that goes on these are the last bytes that count, and the search would come to them last.
-	 */
+	/* Of a line that goes on, these bytes are the last that count: the search would find them last. */
 	if (!copy->line_is_whole)
 		on &= ~(__u64)FASTPATH_SWITCH_VERSIONS;
 	if (ends_with_version(copy->bytes, copy + 1, copy->line_length, on))
