@@ -19,52 +19,14 @@ extension EndToEndTests {
                 s.sendto(b"SIP/2.0 200 OK\\r\\n\\r\\n", peer)
             """
 
-        /// `sockets --json`
-        private struct Answer: Decodable {
-            struct Interface: Decodable {
-                var name: String
-                var redirected: Int
-                var queues: Int
-                var taken: Int
-                var sockets: [Socket]
-            }
-            struct Socket: Decodable {
-                struct Process: Decodable {
-                    var pid: Int
-                    var name: String?
-                }
-
-                var queue: Int
-                var socket: Bool
-                var state: String
-                var beatAgeMs: Int?
-                var delivered: Int
-                var byKernel: Int
-                var handedBack: Int
-                var badChecksum: Int
-                var badFormat: Int
-                var ringFull: Int
-                var ringReady: Int
-                var ringSize: Int
-                var stale: Int
-                var tooLong: Int
-                var unwanted: Int
-                var endpoints: [String]
-                var processes: [Process]
-                var perSecond: [String: Double]?
-            }
-
-            var interfaces: [Interface]
-        }
-
         private static var library: String {
             ProcessInfo.processInfo.environment["VOS_FASTPATH_LIBRARY"]
                 ?? FileManager.default.currentDirectoryPath + "/build/libvosfastpath.so"
         }
 
         /// One look at the only socket of the only interface.
-        private static func look(_ lab: EdgeLab) throws -> (Answer.Interface, Answer.Socket) {
-            let answer: Answer = try lab.command.done("sockets", "--json").decoded()
+        private static func look(_ lab: EdgeLab) throws -> (SocketsAnswer.Interface, SocketsAnswer.Socket) {
+            let answer: SocketsAnswer = try lab.command.done("sockets", "--json").decoded()
             let row = try #require(answer.interfaces.first)
             #expect(answer.interfaces.count == 1 && row.name == "sip0" && row.queues == 1)
             return (row, try #require(row.sockets.first))
@@ -186,7 +148,7 @@ extension EndToEndTests {
                     asking.stop()
                     #expect(try asking.join() == 0, "none is left without an answer")
                     #expect(lines.count == 2)
-                    let looks = try lines.map { try decode($0, Answer.self) }
+                    let looks = try lines.map { try decode($0, SocketsAnswer.self) }
                     let rates = looks.compactMap { $0.interfaces.first?.sockets.first?.perSecond?["delivered"] }
                     #expect(rates.count == 2 && rates.allSatisfy { $0 > 10 }, "\(rates)")
                     let text = try lab.command.done("sockets", "--watch", "0.2", "--count", "1").lines

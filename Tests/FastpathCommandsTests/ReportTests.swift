@@ -104,9 +104,10 @@ private func printed(json: Bool = false, _ body: (Output) -> Void) -> (out: Stri
         let later = Made.statistics([("eth0", 12, [.blocked: 101]), ("eth1", 15, [.passed: 2_010])])
         let interval = StatsWatch.Interval(before: two, after: later, seconds: 2, time: 1_700_000_000)
         #expect(
-            StatsWatch.line(interval)
-                == "2023-11-14T22:13:20Z  total 55.0/s  options_dropped 0/s  blocked 50.0/s  malformed 0/s  "
-                + "rate_limited 0/s  redirected 0/s  passed 5.0/s")
+            StatsWatch.lines(interval) == [
+                "2023-11-14T22:13:20Z  total 55.0/s  options_dropped 0/s  blocked 50.0/s  malformed 0/s  "
+                    + "rate_limited 0/s  redirected 0/s  passed 5.0/s"
+            ])
         let json = StatsWatch.json(interval)
         #expect(json["per_second"]?["blocked"] == .double(50))
         #expect(json["total"]?["passed"] == .integer(2_010))

@@ -117,20 +117,35 @@ static inline unsigned long long fastpath_namespace(int socket)
 	return cookie;
 }
 
-/* Receive queues in use, as the driver tells (ethtool -l); 0 where it does not. */
-static inline unsigned int fastpath_receive_queues(const char *interface)
+/* Asks an interface's driver; not 0 where it does not answer. `command`: of <linux/ethtool.h>. */
+static inline int fastpath_ethtool(const char *interface, void *command)
 {
-	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
 	struct ifreq request;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int code;
 
 	memset(&request, 0, sizeof(request));
 	strncpy(request.ifr_name, interface, IFNAMSIZ - 1);
-	request.ifr_data = (char *)&channels;
+	request.ifr_data = command;
 	code = (int)syscall(SYS_ioctl, fd, SIOCETHTOOL, &request);
 	fastpath_close(fd);
-	return code ? 0 : channels.rx_count + channels.combined_count;
+	return code;
+}
+
+/* Receive queues in use (ethtool -l); 0 where the driver does not tell. */
+static inline unsigned int fastpath_receive_queues(const char *interface)
+{
+	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+
+	return fastpath_ethtool(interface, &channels) ? 0 : channels.rx_count + channels.combined_count;
+}
+
+/* Does it take VLAN tags off the frames that it receives (rxvlan, ethtool -k)? */
+static inline int fastpath_hides_tags(const char *interface)
+{
+	struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
+
+	return !fastpath_ethtool(interface, &flags) && (flags.data & ETH_FLAG_RXVLAN);
 }
 
 /* An rtnetlink socket that hears of these groups (a bit for each), or -1. */

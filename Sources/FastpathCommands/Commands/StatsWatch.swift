@@ -3,7 +3,7 @@ import FastpathControl
 import FastpathCore
 
 /// `stats --watch`: rates since the last look.
-struct StatsWatch {
+struct StatsWatch: IntervalView {
     var output: Output
     var interval: Duration
     /// How many looks; nil for no end.
@@ -35,21 +35,10 @@ struct StatsWatch {
     }
 
     func run(_ read: () throws(Failure) -> EdgeStatistics) throws(Failure) {
-        try RepeatedLook(output: output, interval: interval, count: count)
-            .run(read, without: { _ in EdgeStatistics(rows: []) }, show: show)
+        try RepeatedLook(view: self, interval: interval, count: count).run(read)
     }
 
-    private func show(_ interval: Interval, _ screen: inout LiveScreen) {
-        if output.isJSON {
-            output.json(Self.json(interval))
-            output.flush()
-        } else if output.terminal.isInteractive {
-            screen.show(picture(interval))
-        } else {
-            output.line(Self.line(interval))
-            output.flush()
-        }
-    }
+    func nothing(after last: EdgeStatistics) -> EdgeStatistics { EdgeStatistics(rows: []) }
 
     static func json(_ interval: Interval) -> JSONValue {
         [
@@ -66,16 +55,15 @@ struct StatsWatch {
         ]
     }
 
-    /// One line, for files and pipes.
-    static func line(_ interval: Interval) -> String {
+    /// One for all interfaces.
+    static func lines(_ interval: Interval) -> [String] {
         let rates = interval.totalRates
         let parts = Reason.counted.map { "\($0.name) \(Format.rate(rates[$0]))/s" }
         let missing = interval.after.rows.isEmpty ? "  not loaded" : ""
-        return
-            "\(Timestamp.utc(interval.time))  total \(Format.rate(rates.total))/s  \(parts.joined(separator: "  "))\(missing)"
+        let total = "total \(Format.rate(rates.total))/s"
+        return ["\(Timestamp.utc(interval.time))  \(total)  \(parts.joined(separator: "  "))\(missing)"]
     }
 
-    /// The lines of the live screen.
     func picture(_ interval: Interval) -> [String] {
         let rates = interval.totalRates
         let total = interval.after.total

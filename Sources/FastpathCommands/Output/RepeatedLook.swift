@@ -40,19 +40,42 @@ struct LookInterval<Look> {
     var time: Int64
 }
 
+/// How what came since the last look is shown.
+protocol IntervalView {
+    associatedtype Look
+    var output: Output { get }
+    /// What a look is that finds nothing loaded.
+    func nothing(after last: Look) -> Look
+    /// The lines of the live screen.
+    func picture(_ interval: LookInterval<Look>) -> [String]
+    /// For files and pipes.
+    static func lines(_ interval: LookInterval<Look>) -> [String]
+    static func json(_ interval: LookInterval<Look>) -> JSONValue
+}
+
+extension IntervalView {
+    fileprivate func show(_ interval: LookInterval<Look>, _ screen: inout LiveScreen) {
+        if !output.isJSON, output.terminal.isInteractive { return screen.show(picture(interval)) }
+        if output.isJSON {
+            output.json(Self.json(interval))
+        } else {
+            for line in Self.lines(interval) { output.line(line) }
+        }
+        output.flush()
+    }
+}
+
 /// Looks until a signal or `count` ends it, and shows what came since the last look.
-struct RepeatedLook {
-    var output: Output
+struct RepeatedLook<View: IntervalView> {
+    var view: View
     var interval: Duration
     /// How many looks; nil for no end.
     var count: Int?
 
     /// The first look must succeed; later ones may find nothing loaded, for a program is taken off and put back while
-    /// somebody watches: then `nothing` of the last look is shown.
-    func run<Look>(
-        _ read: () throws(Failure) -> Look, without nothing: (Look) -> Look,
-        show: (LookInterval<Look>, inout LiveScreen) -> Void
-    ) throws(Failure) {
+    /// somebody watches: then that is shown.
+    func run(_ read: () throws(Failure) -> View.Look) throws(Failure) {
+        let output = view.output
         let signals = StopSignals()
         var screen = LiveScreen(output)
         defer { screen.end() }
@@ -60,7 +83,7 @@ struct RepeatedLook {
         var last = (look: try read(), time: clock.now)
         if output.terminal.isInteractive && !output.isJSON {
             // Something to see at once: what was counted so far.
-            show(LookInterval(before: last.look, after: last.look, seconds: 0, time: now()), &screen)
+            view.show(LookInterval(before: last.look, after: last.look, seconds: 0, time: now()), &screen)
         }
         var looks = 0
         var next = last.time
@@ -69,9 +92,9 @@ struct RepeatedLook {
             next += interval
             if next < clock.now { next = clock.now }
             if signals.wait(clock.now.duration(to: next)) { return }
-            let look = try again(read, after: last.look, nothing)
+            let look = try again(read, after: last.look)
             let time = clock.now
-            show(
+            view.show(
                 LookInterval(before: last.look, after: look, seconds: (time - last.time) / .seconds(1), time: now()),
                 &screen)
             last = (look, time)
@@ -79,14 +102,12 @@ struct RepeatedLook {
         }
     }
 
-    private func again<Look>(
-        _ read: () throws(Failure) -> Look, after last: Look, _ nothing: (Look) -> Look
-    ) throws(Failure) -> Look {
+    private func again(_ read: () throws(Failure) -> View.Look, after last: View.Look) throws(Failure) -> View.Look {
         do throws(Failure) {
             return try read()
         } catch {
             guard error.kind == .notLoaded || error.kind == .noInterface else { throw error }
-            return nothing(last)
+            return view.nothing(after: last)
         }
     }
 }

@@ -3,7 +3,7 @@ import FastpathControl
 import FastpathCore
 
 /// `sockets --watch`: rates since the last look.
-struct SocketsWatch {
+struct SocketsWatch: IntervalView {
     var output: Output
     /// Between two looks.
     var seconds: Double
@@ -13,23 +13,12 @@ struct SocketsWatch {
     typealias Interval = LookInterval<SocketsReport>
 
     func run(_ read: () throws(Failure) -> SocketsReport) throws(Failure) {
-        try RepeatedLook(output: output, interval: .seconds(seconds), count: count)
-            .run(read, without: SocketsReport.nothing, show: show)
+        try RepeatedLook(view: self, interval: .seconds(seconds), count: count).run(read)
     }
 
-    private func show(_ interval: Interval, _ screen: inout LiveScreen) {
-        if output.isJSON {
-            output.json(Self.json(interval))
-            output.flush()
-        } else if output.terminal.isInteractive {
-            screen.show(picture(interval))
-        } else {
-            for line in Self.lines(interval) { output.line(line) }
-            output.flush()
-        }
-    }
+    func nothing(after last: SocketsReport) -> SocketsReport { SocketsReport.nothing(last) }
 
-    /// One line an interface, for files and pipes.
+    /// One an interface.
     static func lines(_ interval: Interval) -> [String] {
         let time = Timestamp.utc(interval.time)
         if interval.after.consumers.rows.isEmpty { return ["\(time)  not loaded"] }
@@ -59,7 +48,6 @@ struct SocketsWatch {
         return ["time": .string(Timestamp.utc(interval.time)), "interfaces": report["interfaces"] ?? []]
     }
 
-    /// The lines of the live screen.
     func picture(_ interval: Interval) -> [String] {
         let head = output.render([
             Styled("vos-fastpath sockets", .bold),

@@ -172,6 +172,45 @@ final class PreloadLab {
     }
 }
 
+/// `sockets --json`
+struct SocketsAnswer: Decodable {
+    struct Interface: Decodable {
+        var name: String
+        var redirected: Int
+        var queues: Int
+        var taken: Int
+        var sockets: [Socket]
+    }
+    struct Socket: Decodable {
+        struct Process: Decodable {
+            var pid: Int
+            var name: String?
+        }
+
+        var queue: Int
+        var socket: Bool
+        var state: String
+        var beatAgeMs: Int?
+        var delivered: Int
+        var byKernel: Int
+        var sent: Int
+        var handedBack: Int
+        var badChecksum: Int
+        var badFormat: Int
+        var ringFull: Int
+        var ringReady: Int
+        var ringSize: Int
+        var stale: Int
+        var tooLong: Int
+        var unwanted: Int
+        var endpoints: [String]
+        var processes: [Process]
+        var perSecond: [String: Double]?
+    }
+
+    var interfaces: [Interface]
+}
+
 /// Of `sockets --json`, all queues of all interfaces together.
 struct SocketCounts: Equatable {
     var delivered = 0
@@ -181,19 +220,7 @@ struct SocketCounts: Equatable {
     var lost = 0
 
     init(_ edge: Edge) throws {
-        struct Answer: Decodable {
-            struct Interface: Decodable { var sockets: [Socket] }
-            struct Socket: Decodable {
-                var delivered: Int
-                var byKernel: Int
-                var sent: Int
-                var badFormat: Int
-                var badChecksum: Int
-                var handedBack: Int
-            }
-            var interfaces: [Interface]
-        }
-        let answer: Answer = try edge.done("sockets", "--json").decoded()
+        let answer: SocketsAnswer = try edge.done("sockets", "--json").decoded()
         for socket in answer.interfaces.flatMap(\.sockets) {
             delivered += socket.delivered
             byKernel += socket.byKernel
