@@ -88,22 +88,6 @@ ended:
 	return line;
 }
 
-/* The eight bytes before where "SIP/2.0" would end, if `bytes[probe]` is in it; whatever, if not. */
-static __always_inline __u64 bytes_around(const __u8 *places, const __u8 *bytes, const __u32 probe)
-{
-	const __u8 *start;
-	__u64 number = bytes[probe];
-
-#ifdef __bpf__
-	/* The compiler would add the other way round, which takes a copy more of each. */
-	asm volatile("%0 += %1\n\t%0 = *(u8 *)(%0 + 0)\n\t%0 += %2" : "+r"(number) : "r"(places), "r"(bytes));
-	start = (const __u8 *)number;
-#else
-	start = bytes + places[number];
-#endif
-	return *(const __u64 *)(start + probe - SIP_VERSION_LENGTH);
-}
-
 /*
  * As sip_find_version(), over the line that was copied: 1 or 0. Where a byte is
  * not in the string, what lies before it is compared: a match is one there too.
@@ -129,7 +113,10 @@ ON_ITS_OWN int copied_line_has_version(void)
 		asm volatile("" : "+r"(bytes), "+r"(i));
 #pragma unroll
 		for (__u32 probe = SIP_VERSION_LENGTH - 1; probe < LINE_TURN; probe += SIP_VERSION_LENGTH) {
-			if (bytes_around(places, bytes, probe) << 8 == WORD_VERSION << 8)
+			const __u8 *start = bytes + places[bytes[probe]];
+			__u64 word = *(const __u64 *)(start + probe - SIP_VERSION_LENGTH);
+
+			if (word << 8 == WORD_VERSION << 8)
 				return 1;
 		}
 	}
@@ -142,8 +129,8 @@ ON_ITS_OWN int copied_line_has_version(void)
 /*
  * Copies the first `count` bytes of a payload, whose line does not end in the
  * window. Returns where copied_line_length() is to begin: before, there is no
- * newline, which is seen in passing, as no control character is there and no
- * byte that is not ASCII. 0 where they cannot be read.
+ * newline. That is seen in passing, of blocks in which no byte is below 11 or
+ * above 138. 0 where they cannot be read.
  */
 static __always_inline __u64 copy_line(struct xdp_md *ctx, __u32 offset, __u32 count, struct line_copy *copy)
 {
@@ -160,7 +147,7 @@ static __always_inline __u64 copy_line(struct xdp_md *ctx, __u32 offset, __u32 c
 		words[i] = word;
 		if (8 * i < FASTPATH_WINDOW_LENGTH)
 			continue;
-		/* The top bit of a byte that is a newline; of some others, too. */
+		/* The top bit of each byte that is not so, and perhaps of the one behind it. */
 		odd = opaque(odd | (word - EVERY_BYTE('\n' + 1)));
 		if (8 * (i + 1) % LINE_BLOCK == 0)
 			from += opaque((((odd & EVERY_BYTE(0x80)) >> 7) - 1) >> 63) * LINE_BLOCK;

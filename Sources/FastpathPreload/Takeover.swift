@@ -140,7 +140,7 @@ enum Takeover {
                     _ = if_indextoname(interface, text)
                     log.add(" ")
                     log.add(cString: UnsafePointer(text))
-                    if fastpath_hides_tags(text) != 0 { hidesTags = true }
+                    if Transmit.isOn, fastpath_hides_tags(text) != 0 { hidesTags = true }
                 }
                 if queue.pointee.socket.isZeroCopy {
                     log.add(" (zero-copy) queues")
@@ -153,7 +153,7 @@ enum Takeover {
             log.add(Int(queue.pointee.number))
         }
         if Transmit.isOn { log.add("; answers by the transmit ring") }
-        if Transmit.isOn, hidesTags { log.add(", off for peers behind VLAN tags, which the NIC hides") }
+        if hidesTags { log.add(", off for peers behind VLAN tags, which the NIC hides") }
         log.add("; nftables, conntrack, IPsec and fail2ban do not see these packets, nor does tcpdump on this host")
         if left > 0 {
             log.add("; local addresses beyond ")

@@ -20,12 +20,13 @@ extension EndToEndTests {
         @Test("answers go by the ring, byte for byte", arguments: ["recvfrom", "epoll", "recvmsg"])
         func answers(_ way: String) throws {
             try PreloadLab.with { lab in
+                try lab.wire.here.setOffloads(["rxvlan": false])
                 try lab.edge.ip([
                     "neigh", "replace", "fd97::2", "lladdr", "\(lab.wire.there.mac)", "dev", "sip0", "nud", "permanent",
                 ])
                 for address in ["0.0.0.0", PreloadLab.address, "::"] {
                     let server = try lab.serve(way, on: address, workers: 2, Self.transmits)
-                    #expect(server.said.contains("; answers by the transmit ring"), "\(server.said)")
+                    #expect(server.said.contains("; answers by the transmit ring;"), "\(server.said)")
                     let asked = address == "::" ? PreloadLab.address6 : PreloadLab.address
                     // Each process asks where the peer is at its third answer; two at a time go one by the kernel.
                     #expect(try Self.sent(lab, 2_000, to: asked) > 1_000)
@@ -63,8 +64,8 @@ extension EndToEndTests {
                 for hides in [true, false] {
                     try lab.wire.here.setOffloads(["rxvlan": hides])
                     let server = try lab.serve("epoll", workers: 1, Self.transmits)
-                    #expect(server.said.contains("; answers by the transmit ring"), "\(server.said)")
-                    #expect(server.said.contains(", off for peers behind VLAN tags, which the NIC hides;") == hides)
+                    let hidden = hides ? ", off for peers behind VLAN tags, which the NIC hides" : ""
+                    #expect(server.said.contains("; answers by the transmit ring\(hidden);"), "\(server.said)")
                     #expect(try Self.sent(lab, 200) >= 195)
                     try lab.end(server)
                 }
